@@ -1,0 +1,47 @@
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := $(wildcard shared services deploy tests)
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" PIP_FIND_LINKS= $(BIN)/python -m piptools compile \
+	--quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-options $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo check test bench format lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: .venv/.stamp ## make .venv from requirements.lock
+
+.venv/.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: venv ## play a town from order to write-off on real servers (ONCE=1: end when played)
+	$(BIN)/wishgrid demo $(if $(ONCE),--once)
+
+check: venv ## format, lint, types, import rules, pure tests (under a minute)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not stack"
+
+test: check ## all that must hold: check, then the tests on a real Kafka and mongod
+	$(BIN)/pytest -q -m stack
+
+bench: venv ## measure appending to the event store
+	$(BIN)/python -m tests.bench.append
+
+format: venv ## put the code into the one format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix --exit-zero $(CODE)
+
+lock: venv ## compile both lock files from pyproject.toml (UPGRADE=1: to the newest allowed)
+	$(COMPILE) --extra local --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
+
+clean: ## remove the venv and everything generated
+	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

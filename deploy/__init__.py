@@ -1,0 +1,1 @@
+"""How the suite is run: servers, topics, towns, the command line."""

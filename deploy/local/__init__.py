@@ -1,0 +1,1 @@
+"""A real Kafka and a real mongod as plain processes on this machine, without Docker."""

@@ -1,0 +1,147 @@
+"""A whole installation on this machine: topics, secrets, and instances of each service."""
+
+import asyncio
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.ports import HOST, free_ports
+from deploy.local.process import Process
+from deploy.local.servers import Servers
+from deploy.secrets import Secrets
+from deploy.topics import ensure_topics
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("intake", "dispatch", "projections")
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process of a service; it keeps its name and port over kill and restart."""
+
+    service: str
+    url: str
+    process: Process
+
+    def ready(self) -> bool:
+        """Does it say it is ready?"""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def start(self) -> None:
+        """Start it; `wait` says when it is ready."""
+        self.process.start()
+
+    def wait(self) -> None:
+        """Return when it is ready. Raises StartFailed with the end of its log."""
+        self.process.wait_until(self.ready, READY_SECONDS)
+
+    def restart(self) -> None:
+        """End it the hard way if it still runs, and return when it is ready again."""
+        self.process.kill()
+        self.start()
+        self.wait()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What runs, and how to get at it."""
+
+    servers: Servers
+    secrets: Secrets
+    environment: Mapping[str, str]
+    folder: Path
+    services: Mapping[str, tuple[Instance, ...]]
+
+    def url(self, service: str, n: int = 0) -> str:
+        """Where the n-th instance of a service answers; n may run over."""
+        instances = self.services[service]
+        return instances[n % len(instances)].url
+
+    def instances(self) -> Iterator[Instance]:
+        """All of them."""
+        for instances in self.services.values():
+            yield from instances
+
+
+@contextmanager
+def installation(
+    servers: Servers,
+    folder: Path,
+    *,
+    name: str = "",
+    instances: int = 1,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Installation]:
+    """Topics made, services ready; they are ended when the context is left.
+
+    `name` keeps installations apart that share the servers. `settings` are added to the
+    environment of every service. Logs and secrets are in `folder`.
+    """
+    prefix = f"{name}." if name else ""
+    asyncio.run(ensure_topics(servers.kafka, prefix=prefix))
+    secrets = Secrets(folder / "secrets").ensure()
+    environment = {
+        "WISHGRID_KAFKA": servers.kafka,
+        "WISHGRID_MONGO": servers.mongo,
+        "WISHGRID_TOPIC_PREFIX": prefix,
+        "WISHGRID_DATABASE_PREFIX": f"wishgrid{name}",
+        "WISHGRID_TOWNS": str(ROOT / "deploy" / "towns"),
+        **secrets.environment,
+        **(settings or {}),
+    }
+    running = Installation(
+        servers, secrets, environment, folder, _services(environment, folder, instances)
+    )
+    try:
+        for instance in running.instances():
+            instance.start()
+        for instance in running.instances():
+            instance.wait()
+        yield running
+    finally:
+        _stop([instance.process for instance in running.instances()])
+
+
+def _services(
+    environment: Mapping[str, str], folder: Path, count: int
+) -> dict[str, tuple[Instance, ...]]:
+    ports = iter(free_ports(len(SERVICES) * count))
+    return {
+        service: tuple(
+            _instance(service, f"{service}-{n}", next(ports), environment, folder)
+            for n in range(1, count + 1)
+        )
+        for service in SERVICES
+    }
+
+
+def _instance(
+    service: str, name: str, port: int, environment: Mapping[str, str], folder: Path
+) -> Instance:
+    own = {"WISHGRID_INSTANCE": name, "WISHGRID_HOST": HOST, "WISHGRID_PORT": str(port)}
+    process = Process(
+        name,
+        [sys.executable, "-m", f"services.{service}.app"],
+        {**os.environ, **environment, **own},
+        folder / "logs" / f"{name}.log",
+        cwd=ROOT,
+    )
+    return Instance(service, f"http://{HOST}:{port}", process)
+
+
+def _stop(processes: list[Process]) -> None:
+    """Ask all to end, then wait for each: they finish what is in flight at the same time."""
+    for process in processes:
+        process.ask_to_end()
+    for process in processes:
+        process.terminate(grace=30)

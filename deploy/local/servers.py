@@ -1,0 +1,55 @@
+"""The two servers the suite needs: started together, or taken from given addresses."""
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.kafka import start_kafka
+from deploy.local.mongod import start_mongod
+from deploy.local.server import Server
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where Kafka (bootstrap `host:port`) and MongoDB (URI) answer.
+
+    `kafka_server` and `mongo_server` are there to be killed and restarted; None if not ours.
+    """
+
+    kafka: str
+    mongo: str
+    kafka_server: Server | None = None
+    mongo_server: Server | None = None
+
+
+@contextmanager
+def servers(
+    folder: Path | None = None, *, kafka: str | None = None, mongo: str | None = None
+) -> Iterator[Servers]:
+    """Both servers, taking requests; what was started here is ended when the context is left.
+
+    Data is in `folder` and stays there, without one in a temporary folder that is removed.
+    An address that is given is used as it is.
+    """
+    with ExitStack() as ending:
+        home = folder or Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="wishgrid-")))
+        pool = ending.enter_context(ThreadPoolExecutor(max_workers=2))
+        kafka_start = None if kafka else pool.submit(start_kafka, home / "kafka")
+        mongo_start = None if mongo else pool.submit(start_mongod, home / "mongo")
+        ending.callback(_stop, [each for each in (kafka_start, mongo_start) if each], pool)
+        kafka_server = kafka_start.result() if kafka_start else None
+        mongo_server = mongo_start.result() if mongo_start else None
+        yield Servers(
+            kafka=kafka_server.address if kafka_server else str(kafka),
+            mongo=mongo_server.address if mongo_server else str(mongo),
+            kafka_server=kafka_server,
+            mongo_server=mongo_server,
+        )
+
+
+def _stop(starts: list[Future[Server]], pool: ThreadPoolExecutor) -> None:
+    started = [each.result() for each in starts if each.exception() is None]
+    list(pool.map(Server.stop, started))

@@ -1,0 +1,148 @@
+"""The topics job: makes the topics that are missing, fails if one is not as it must be."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+NO_ERROR = 0
+TOPIC_ALREADY_EXISTS = 36
+LEADER_SECONDS = 30.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it must be; `retention_ms` -1 keeps records for ever."""
+
+    name: str
+    partitions: int = 12
+    retention_ms: int = -1
+    cleanup_policy: str = "delete"
+
+    def configs(self) -> dict[str, str]:
+        """Its settings under Kafka's names."""
+        return {"retention.ms": str(self.retention_ms), "cleanup.policy": self.cleanup_policy}
+
+
+TOPICS = (Topic("wishgrid.facts.v1"), Topic("wishgrid.care.v1"))
+
+
+class TopicNotAsWanted(Exception):
+    """A topic cannot be made, or is there with other settings; an operator must decide."""
+
+
+async def ensure_topics(
+    bootstrap: str,
+    replication: int = 1,
+    *,
+    prefix: str = "",
+    topics: Sequence[Topic] = TOPICS,
+) -> tuple[str, ...]:
+    """Make what is missing and return its names; to be repeated at will.
+
+    Returns when every partition has a leader. Raises TopicNotAsWanted naming each topic, setting,
+    found and wanted value that differ; it never changes a topic. `prefix` goes before each name.
+    """
+    wanted = {prefix + topic.name: topic for topic in topics}
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = {name: topic for name, topic in wanted.items() if name not in there}
+        made = await _create(admin, missing, replication)
+        found = await _with_leaders(admin, wanted.keys())
+        configs = await _configs(admin, wanted)
+    finally:
+        await admin.close()
+    differences = [
+        line
+        for name, topic in wanted.items()
+        for line in _differences(name, topic, replication, found[name], configs[name])
+    ]
+    if differences:
+        raise TopicNotAsWanted("\n".join(differences))
+    return made
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, missing: Mapping[str, Topic], replication: int
+) -> tuple[str, ...]:
+    if not missing:
+        return ()
+    requests = [
+        NewTopic(name, topic.partitions, replication, topic_configs=topic.configs())
+        for name, topic in missing.items()
+    ]
+    answer = await admin.create_topics(requests)
+    made = []
+    for result in answer.to_object()["topic_errors"]:
+        if result["error_code"] == NO_ERROR:
+            made.append(result["topic"])
+        elif result["error_code"] != TOPIC_ALREADY_EXISTS:  # another run of this job was faster
+            raise TopicNotAsWanted(f"{result['topic']}: not made: {result['error_message']}")
+    return tuple(sorted(made))
+
+
+async def _with_leaders(
+    admin: AIOKafkaAdminClient, names: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    deadline = time.monotonic() + LEADER_SECONDS
+    while True:
+        found = {each["topic"]: each for each in await admin.describe_topics(list(names))}
+        waiting = [name for name, topic in found.items() if not _led(topic)]
+        if not waiting:
+            return found
+        if time.monotonic() > deadline:
+            raise TopicNotAsWanted(
+                f"{', '.join(waiting)}: a partition has no leader after {LEADER_SECONDS:g} s"
+            )
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _led(topic: Mapping[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return bool(partitions) and all(
+        each["error_code"] == NO_ERROR and each["leader"] >= 0 for each in partitions
+    )
+
+
+async def _configs(
+    admin: AIOKafkaAdminClient, wanted: Mapping[str, Topic]
+) -> dict[str, dict[str, str]]:
+    asked = [
+        ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(topic.configs()))
+        for name, topic in wanted.items()
+    ]
+    return {
+        resource["resource_name"]: {
+            entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
+        }
+        for answer in await admin.describe_configs(asked)
+        for resource in answer.to_object()["resources"]
+    }
+
+
+def _differences(
+    name: str,
+    topic: Topic,
+    replication: int,
+    found: Mapping[str, Any],
+    configs: Mapping[str, str],
+) -> list[str]:
+    copies = min(len(each["replicas"]) for each in found["partitions"])
+    settings = {
+        "partitions": (str(len(found["partitions"])), str(topic.partitions)),
+        # More copies than asked for are no fault.
+        "replication factor": (str(copies), str(max(copies, replication))),
+    }
+    settings |= {key: (configs.get(key, "unset"), value) for key, value in topic.configs().items()}
+    return [
+        f"{name}: {setting} is {value}, wanted {wanted}"
+        for setting, (value, wanted) in settings.items()
+        if value != wanted
+    ]

@@ -1,0 +1,87 @@
+"""The topics job makes what is missing, may be repeated, and fails on anything else."""
+
+import asyncio
+import uuid
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.local.servers import Servers
+from deploy.topics import TOPICS, Topic, TopicNotAsWanted, ensure_topics
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix no other test uses."""
+    return f"t{uuid.uuid4().hex}."
+
+
+async def described(bootstrap: str, name: str) -> list[int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (topic,) = await admin.describe_topics([name])
+        return [each["leader"] for each in topic["partitions"]]
+    finally:
+        await admin.close()
+
+
+def test_the_topics_of_facts_are_the_ones_that_were_fixed() -> None:
+    assert [
+        (each.name, each.partitions, each.retention_ms, each.cleanup_policy) for each in TOPICS
+    ] == [
+        ("wishgrid.facts.v1", 12, -1, "delete"),
+        ("wishgrid.care.v1", 12, -1, "delete"),
+    ]
+
+
+async def test_missing_topics_are_made_and_led_and_a_second_run_makes_none(
+    stack_servers: Servers, prefix: str
+) -> None:
+    made = await ensure_topics(stack_servers.kafka, prefix=prefix)
+    assert made == (f"{prefix}wishgrid.care.v1", f"{prefix}wishgrid.facts.v1")
+    leaders = await described(stack_servers.kafka, made[0])
+    assert len(leaders) == 12
+    assert min(leaders) >= 0
+    assert await ensure_topics(stack_servers.kafka, prefix=prefix) == ()
+
+
+async def test_two_runs_at_once_make_each_topic_once(stack_servers: Servers, prefix: str) -> None:
+    first, second = await asyncio.gather(
+        ensure_topics(stack_servers.kafka, prefix=prefix),
+        ensure_topics(stack_servers.kafka, prefix=prefix),
+    )
+    assert sorted(first + second) == [f"{prefix}wishgrid.care.v1", f"{prefix}wishgrid.facts.v1"]
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (Topic("facts", partitions=3), "partitions is 3, wanted 12"),
+        (Topic("facts", retention_ms=604800000), "retention.ms is 604800000, wanted -1"),
+        (Topic("facts", cleanup_policy="compact"), "cleanup.policy is compact, wanted delete"),
+    ],
+)
+async def test_a_topic_with_other_settings_fails_the_job_and_stays_as_it_is(
+    stack_servers: Servers, prefix: str, there: Topic, message: str
+) -> None:
+    await ensure_topics(stack_servers.kafka, prefix=prefix, topics=[there])
+    for _ in range(2):
+        with pytest.raises(TopicNotAsWanted) as differs:
+            await ensure_topics(stack_servers.kafka, prefix=prefix, topics=[Topic("facts")])
+        assert str(differs.value) == f"{prefix}facts: {message}"
+
+
+async def test_too_few_copies_fail_the_job(stack_servers: Servers, prefix: str) -> None:
+    await ensure_topics(stack_servers.kafka, prefix=prefix, topics=[Topic("facts")])
+    with pytest.raises(TopicNotAsWanted, match=r"facts: replication factor is 1, wanted 3$"):
+        await ensure_topics(stack_servers.kafka, 3, prefix=prefix, topics=[Topic("facts")])
+
+
+async def test_a_topic_that_cannot_be_made_fails_the_job(
+    stack_servers: Servers, prefix: str
+) -> None:
+    with pytest.raises(TopicNotAsWanted, match=r"facts: not made: "):
+        await ensure_topics(stack_servers.kafka, 3, prefix=prefix, topics=[Topic("facts")])
