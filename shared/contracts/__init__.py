@@ -1,0 +1,1 @@
+"""The published language: facts, who owns them, how they look on the wire."""

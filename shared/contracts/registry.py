@@ -1,0 +1,54 @@
+"""Every fact there is, by its type tag, and how one is decoded."""
+
+from types import UnionType
+from typing import Annotated, Any, Final, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.contracts.base import ActorId, Fact
+from shared.contracts.dispatch import DispatchFact
+from shared.contracts.intake import IntakeFact
+
+
+class UnknownFact(BaseModel):
+    """A fact of a type this build does not know; it keeps all its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    by: ActorId = ActorId("unknown")
+
+
+KnownFact = IntakeFact | DispatchFact
+AnyFact = KnownFact | UnknownFact
+
+STREAM_OWNERS: Final[dict[str, UnionType]] = {"wish": IntakeFact, "case": DispatchFact}
+"""Which facts belong in which kind of stream. One stream has one writer."""
+
+
+def type_tag(fact: type[Fact]) -> str:
+    """`unit-reported.v1` for the class that carries it."""
+    return str(fact.model_fields["type"].default)
+
+
+FACTS: Final[dict[str, type[Fact]]] = {
+    type_tag(fact): fact for union in STREAM_OWNERS.values() for fact in get_args(union)
+}
+
+_ADAPTER: Final[TypeAdapter[KnownFact]] = TypeAdapter(
+    Annotated[KnownFact, Field(discriminator="type")]
+)
+
+
+def decode_json(type_tag: str, body: bytes) -> AnyFact:
+    """The fact in `body`. Raises ValueError when a known type does not read as one."""
+    if type_tag in FACTS:
+        return _ADAPTER.validate_json(body)
+    return UnknownFact.model_validate_json(body)
+
+
+def decode_document(document: dict[str, Any]) -> AnyFact:
+    """The same from a stored document."""
+    if document.get("type") in FACTS:
+        return _ADAPTER.validate_python(document)
+    return UnknownFact.model_validate(document)

@@ -1,0 +1,191 @@
+"""How this house speaks Kafka: topics, the producer of facts, and how a batch is consumed.
+
+FastStream's defaults lose data (see DECISIONS.md 4); every consumer of the services goes through
+`consume`, which is at least once and in order.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from pymongo.errors import PyMongoError
+
+from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
+
+FACTS: Final = "wishgrid.facts.v1"
+CARE: Final = "wishgrid.care.v1"
+
+INFRASTRUCTURE: Final = (
+    PyMongoError,
+    KafkaError,
+    OSError,
+    Conflict,
+    OutcomeUnknown,
+    Overloaded,
+    NotReady,
+    IncompleteHistory,
+)
+"""What is nobody's fault and heals: back off and do the same again, never skip."""
+
+
+class Record(Protocol):
+    """A record as read from Kafka (aiokafka's own class carries no types)."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+_BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+log = structlog.get_logger(__name__)
+
+
+def fact_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+    """A producer for facts: acknowledged by all in-sync replicas, idempotent, compressed."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_batch_size=256 * 1024,
+        max_request_size=1024 * 1024,
+        compression_type="lz4",
+        request_timeout_ms=30_000,
+    )
+
+
+def broker(bootstrap: str, client_id: str) -> KafkaBroker:
+    """A FastStream broker that creates no topics and survives headers that are not UTF-8."""
+    return KafkaBroker(
+        bootstrap,
+        client_id=client_id,
+        allow_auto_create_topics=False,
+        parser=_safe_parser,
+        acks="all",
+        enable_idempotence=True,
+        graceful_timeout=20.0,
+        logger=None,
+    )
+
+
+def consume(
+    kafka: KafkaBroker,
+    topic: str,
+    *,
+    group: str,
+    instance: str,
+    session_seconds: float,
+    handle: Callable[[Sequence[Record]], Awaitable[None]],
+    records: int = 500,
+) -> None:
+    """Give `handle` the topic's records in batches, each at least once, in order per partition.
+
+    A batch is committed after `handle` returned, exactly it and nothing later. When `handle`
+    raises for infrastructure's sake the same batch comes again after a pause. While it works, a
+    rebalance waits. Anything else it raises is a bug: the consumer stands still and says so.
+    """
+    gate = asyncio.Lock()
+    attempts = 0
+
+    @kafka.subscriber(
+        topic,
+        group_id=group,
+        group_instance_id=f"{group}.{instance}",
+        batch=True,
+        max_records=records,
+        batch_timeout_ms=20,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+        session_timeout_ms=int(session_seconds * 1000),
+        rebalance_timeout_ms=60_000,
+        ack_policy=AckPolicy.MANUAL,
+        decoder=_keep_raw,
+        listener=_Gate(gate),
+    )
+    async def on_batch(message: KafkaMessage) -> None:
+        nonlocal attempts
+        async with gate:
+            batch: tuple[Record, ...] = message.raw_message
+            try:
+                await handle(batch)
+                await cast(AIOKafkaConsumer, message.consumer).commit(_spans(batch))
+            except (IllegalStateError, CommitFailedError):
+                log.info("partitions went to another member", group=group)
+            except INFRASTRUCTURE as failed:
+                attempts += 1
+                await _again(message, attempts, f"{type(failed).__name__}: {failed}", group)
+            except Exception:
+                # The one place that may: FastStream would swallow it and commit past the batch.
+                log.exception("bug in a handler; the batch is not skipped", group=group)
+                attempts += 1
+                await _again(message, attempts, "bug", group)
+            else:
+                attempts = 0
+
+
+async def _again(message: KafkaMessage, attempts: int, why: str, group: str) -> None:
+    pause = _BACK_OFF_SECONDS[min(attempts, len(_BACK_OFF_SECONDS)) - 1]
+    log.warning("batch will be handled again", group=group, why=why, pause_seconds=pause)
+    await asyncio.sleep(pause)
+    try:
+        await message.nack()
+    except IllegalStateError:
+        log.info("partitions went to another member", group=group)
+
+
+class _Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    """Lets the batch in flight finish and commit before its partitions are given away."""
+
+    def __init__(self, gate: asyncio.Lock) -> None:
+        self._gate = gate
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        async with self._gate:
+            pass
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        return None
+
+
+def _spans(batch: Sequence[Record]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        TopicPartition(r.topic, r.partition): OffsetAndMetadata(r.offset + 1, "") for r in batch
+    }
+
+
+async def _keep_raw(_: Any) -> None:
+    """No decoding by FastStream: one record that does not read would block its whole batch."""
+
+
+async def _safe_parser(message: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
+    """FastStream skips and commits past a record whose headers are not UTF-8: mend them first."""
+    if isinstance(message, tuple):
+        return await original(tuple(map(_mended, message)))
+    return await original(_mended(message))
+
+
+def _mended(record: Record) -> Record:
+    for _, value in record.headers:
+        try:
+            value.decode()
+        except (UnicodeDecodeError, AttributeError):
+            headers = tuple((k, _text(v)) for k, v in record.headers)
+            return cast(Record, dataclasses.replace(cast(Any, record), headers=headers))
+    return record
+
+
+def _text(value: bytes | None) -> bytes:
+    return (value or b"").decode("utf-8", "replace").encode()

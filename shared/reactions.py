@@ -1,0 +1,188 @@
+"""Facts of the other service become commands here: at least once, never twice in effect.
+
+A policy is pure: `(fact, town) -> reactions`, at most one per target stream. The command id is
+derived from fact, policy and target, so replaying the whole topic appends nothing. What a rule
+refuses is kept in `issues` and not judged again; what raises parks its story in `parked`, with
+all that follows in it, until `replay`.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from bson import Binary
+from pymongo import UpdateOne
+from pymongo.write_concern import WriteConcern
+from structlog.contextvars import bound_contextvars
+
+from shared.contracts.base import CommandId, StoryId
+from shared.contracts.recorded import Recorded, Unreadable, from_wire, kind_of
+from shared.errors import NotReady, Refused
+from shared.handling import Handler, Order, Prepared, command_id
+from shared.kafka import INFRASTRUCTURE, Record
+from shared.mongo import Database, Document
+from shared.policy import Complete, Policy, Reaction
+from shared.store import Cause
+from shared.town import Profile, Town, Towns
+
+AT_ONCE: Final = 64
+"""Stories of one batch that are handled concurrently, so that their appends share a journal."""
+
+S = TypeVar("S")
+C = TypeVar("C")
+
+log = structlog.get_logger(__name__)
+
+
+class Reactions(Generic[S, C]):
+    """Reacts to the facts of streams of kind `listens_to` with commands for `handler`."""
+
+    def __init__(
+        self,
+        database: Database,
+        handler: Handler[S, C, Any],
+        policy: Policy[C],
+        towns: Towns,
+        *,
+        listens_to: str,
+        complete: Complete[S, C] | None = None,
+    ) -> None:
+        self._handler = handler
+        self._policy = policy
+        self._towns = towns
+        self._complete = complete
+        self._kind = listens_to
+        self._issues = database["issues"]
+        self._parked = database["parked"]
+        self._seen = database["seen"].with_options(write_concern=WriteConcern(w=1))
+
+    async def prepare(self, database: Database) -> None:
+        """Make the indexes."""
+        for name in ("parked", "issues"):
+            await database[name].create_index([("story", 1)])
+
+    async def on_batch(self, records: Sequence[Record]) -> None:
+        """React to a batch. Returns when everything is stored, refused or parked."""
+        stories = await self._by_story(records)
+        if not stories:
+            return
+        those = {"story": {"$in": list(stories)}}
+        parked = await self._parked.distinct("story", those)
+        judged = set(await self._issues.distinct("_id", those))
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def react(story: StoryId, facts: list[tuple[Record, Recorded]]) -> int:
+            async with room:
+                return await self._react_to_story(facts, story in parked, judged)
+
+        done = await asyncio.gather(
+            *(react(s, f) for s, f in stories.items()), return_exceptions=True
+        )
+        seen: dict[StoryId, int] = {}
+        for story, result in zip(stories, done, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            seen[story] = result
+        await self._note_seen({story: version for story, version in seen.items() if version})
+
+    async def _by_story(
+        self, records: Sequence[Record]
+    ) -> dict[StoryId, list[tuple[Record, Recorded]]]:
+        stories: dict[StoryId, list[tuple[Record, Recorded]]] = defaultdict(list)
+        for record in records:
+            try:
+                recorded = from_wire(record.value, record.headers)
+            except Unreadable as wrong:
+                await self._park(record, None, f"unreadable: {wrong}")
+                continue
+            if kind_of(recorded.stream) == self._kind:
+                stories[recorded.story].append((record, recorded))
+        return stories
+
+    async def _react_to_story(
+        self, facts: list[tuple[Record, Recorded]], parked: bool, judged: set[str]
+    ) -> int:
+        """Sequential within a story: a fact that parks it takes all that follow along.
+
+        Gives the last version taken in, 0 for none.
+        """
+        seen = 0
+        for record, recorded in facts:
+            if parked:
+                await self._park(record, recorded, "an earlier fact of the story is parked")
+                continue
+            with bound_contextvars(correlation_id=recorded.correlation, fact=recorded.id):
+                try:
+                    await self._react(recorded, judged)
+                    seen = max(seen, recorded.version)
+                except INFRASTRUCTURE:
+                    raise
+                except Exception as bug:  # rules are pure: it would raise for ever
+                    log.exception("a policy raised; the story is parked")
+                    await self._park(record, recorded, f"{type(bug).__name__}: {bug}")
+                    parked = True
+        return seen
+
+    async def _react(self, recorded: Recorded, judged: set[str]) -> None:
+        if not self._towns.knows(recorded.town, recorded.profile):
+            raise NotReady(f"profile {recorded.town}@{recorded.profile} is not known here")
+        town = self._towns[recorded.town]
+        for reaction in self._policy(recorded, town):
+            name = command_id(recorded.id, reaction.policy, reaction.stream)
+            if name in judged:
+                continue
+            try:
+                outcome = await self._handler.handle(self._order(recorded, reaction, name, town))
+                log.info("reacted", policy=reaction.policy, said=outcome.said)
+            except Refused as refusal:
+                await self._note_issue(recorded, reaction, name, refusal)
+                judged.add(name)
+
+    def _order(
+        self, recorded: Recorded, reaction: Reaction[C], name: CommandId, town: Town
+    ) -> Order[S, C]:
+        async def prepare(state: S, profile: Profile, now: datetime) -> Prepared[C]:
+            if self._complete is None:
+                return Prepared(reaction.command)
+            return Prepared(self._complete(state, reaction.command, profile, now))
+
+        cause = Cause(name, recorded.correlation, recorded.id, recorded.traceparent)
+        return Order(reaction.stream, town, cause, prepare, occurred=recorded.occurred)
+
+    async def _note_issue(
+        self, recorded: Recorded, reaction: Reaction[C], name: CommandId, refusal: Refused
+    ) -> None:
+        log.warning("reaction refused", policy=reaction.policy, code=refusal.code)
+        issue = {
+            "story": recorded.story,
+            "fact": recorded.id,
+            "policy": reaction.policy,
+            "stream": reaction.stream,
+            "code": refusal.code,
+            "correlation": recorded.correlation,
+        }
+        await self._issues.update_one({"_id": name}, {"$setOnInsert": issue}, upsert=True)
+
+    async def _park(self, record: Record, recorded: Recorded | None, reason: str) -> None:
+        document: Document = {
+            "story": None if recorded is None else recorded.story,
+            "fact": None if recorded is None else recorded.id,
+            "reason": reason,
+            "value": Binary(record.value or b""),
+            "headers": [[name, Binary(value)] for name, value in record.headers],
+        }
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        await self._parked.update_one({"_id": place}, {"$setOnInsert": document}, upsert=True)
+
+    async def _note_seen(self, stories: dict[StoryId, int]) -> None:
+        if stories:
+            await self._seen.bulk_write(
+                [
+                    UpdateOne({"_id": story}, {"$max": {self._kind: version}}, upsert=True)
+                    for story, version in stories.items()
+                ],
+                ordered=False,
+            )

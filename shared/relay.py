@@ -1,0 +1,137 @@
+"""From a service's event store to Kafka, in commit order, at least once.
+
+The change stream is the only order in which commits become visible without gaps. The token is
+saved after the brokers acknowledged everything before it. One instance relays, by lease; a
+former leader that wakes up can only repeat what consumers have already seen and drop.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from bson import Timestamp
+from pymongo import ASCENDING
+from pymongo.errors import OperationFailure, PyMongoError
+
+from shared.contracts.recorded import to_wire
+from shared.lease import Lease, Lost
+from shared.mongo import ChangeFeed, Collection, Document
+from shared.mongo_store import from_document
+
+MARGIN_SECONDS: Final = 600
+"""How far before the last known cluster time a re-scan begins: longer than any commit takes
+from the server's stamp to a majority."""
+HISTORY_LOST: Final = (280, 286)
+_CHUNK: Final = 1000
+
+log = structlog.get_logger(__name__)
+
+
+class Relay:
+    """Publishes one store's commits to `topic` while it holds the lease."""
+
+    def __init__(
+        self,
+        commits: Collection,
+        lease: Lease,
+        topic: str,
+        producer: Callable[[], AIOKafkaProducer],
+        *,
+        lease_seconds: float,
+    ) -> None:
+        self._commits = commits
+        self._lease = lease
+        self._topic = topic
+        self._new_producer = producer
+        self._pause = lease_seconds / 4
+        self._saved_at = 0.0
+        self.leading = False
+        self.published = 0
+
+    async def run(self) -> None:
+        """Relay until cancelled; the lease is then released for the next one."""
+        try:
+            while True:
+                try:
+                    await self._lead()
+                except Lost:
+                    log.warning("relay lease lost", topic=self._topic)
+                except (PyMongoError, KafkaError) as failed:
+                    log.warning("relay starts over", error=f"{type(failed).__name__}: {failed}")
+                self.leading = False
+                await asyncio.sleep(self._pause)
+        finally:
+            if self.leading:
+                with contextlib.suppress(PyMongoError):
+                    await self._lease.release()
+
+    async def _lead(self) -> None:
+        """Lead as long as the lease lasts; return at once if somebody else has it."""
+        document = await self._lease.take()
+        if document is None:
+            return
+        self.leading = True
+        log.info("relay leads", topic=self._topic, epoch=document["epoch"])
+        feed, producer = ChangeFeed(self._commits), self._new_producer()
+        try:
+            await producer.start()
+            await self._open(feed, producer, document)
+            while True:
+                commits = await feed.next()
+                await self._publish(producer, commits)
+                await self._save(feed, force=bool(commits))
+        finally:
+            await feed.close()
+            await producer.stop()
+
+    async def _open(self, feed: ChangeFeed, producer: AIOKafkaProducer, lease: Document) -> None:
+        """Go on after the saved token; where there is none any more, scan what it may miss.
+
+        The new stream is opened first: what is committed during the scan comes after it.
+        """
+        token = lease.get("token")
+        if token is not None:
+            try:
+                await feed.open(token)
+            except OperationFailure as failed:
+                if failed.code not in HISTORY_LOST:
+                    raise
+                log.warning("relay token lost, scanning the store", code=failed.code)
+            else:
+                return
+        await feed.open(None)
+        await self._scan(producer, lease.get("cluster_time"))
+        await self._save(feed, force=True)
+
+    async def _scan(self, producer: AIOKafkaProducer, since: Timestamp | None) -> None:
+        start = Timestamp(max(since.time - MARGIN_SECONDS, 0) if since else 0, 0)
+        chunk: list[Document] = []
+        async for document in self._commits.find({"ts": {"$gte": start}}).sort("ts", ASCENDING):
+            chunk.append(document)
+            if len(chunk) == _CHUNK:
+                await self._publish(producer, chunk)
+                await self._lease.renew()
+                chunk = []
+        await self._publish(producer, chunk)
+
+    async def _publish(self, producer: AIOKafkaProducer, commits: list[Document]) -> None:
+        """All of it, acknowledged; one await for all, never one each."""
+        sent = []
+        for document in commits:
+            for recorded in from_document(document).recorded_facts():
+                key, value, headers = to_wire(recorded)
+                sent.append(await producer.send(self._topic, value, key=key, headers=headers))
+        if sent:
+            await asyncio.gather(*sent)
+            self.published += len(sent)
+
+    async def _save(self, feed: ChangeFeed, *, force: bool) -> None:
+        """Save the token: after every publish, and now and then on idle, before it ages out."""
+        now = asyncio.get_running_loop().time()
+        if force or now - self._saved_at > self._pause:
+            await self._lease.renew(token=feed.token, cluster_time=feed.cluster_time)
+            self._saved_at = now

@@ -1,0 +1,144 @@
+"""What every service process is made of, before it becomes intake, dispatch or projections."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from shared import log as logging
+from shared.access import Doorkeeper, read_api_keys, read_signers
+from shared.clock import Clock, clock_from
+from shared.mongo import Client, Database, connect, database
+from shared.sealing import InstallationKeys, installation_keys
+from shared.settings import Settings
+from shared.town import Towns, load_towns
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class House:
+    """Settings, towns, secrets, clock and the MongoDB client of one process."""
+
+    settings: Settings
+    towns: Towns
+    secrets: InstallationKeys
+    doorkeeper: Doorkeeper
+    clock: Clock
+    mongo: Client
+
+    def database(self, name: str) -> Database:
+        """The database `<prefix>_<name>`."""
+        return database(self.mongo, f"{self.settings.database_prefix}_{name}")
+
+    def in_kafka(self, name: str) -> str:
+        """The name of a topic or consumer group in this installation."""
+        return self.settings.topic_prefix + name
+
+
+def furnish(settings: Settings) -> House:
+    """Read all files a process needs. Raises ValueError naming the file that does not read."""
+    towns = load_towns(settings.towns)
+    secrets = installation_keys(settings.master_key_file, settings.index_key_file)
+    doorkeeper = Doorkeeper(
+        read_signers(settings.token_keys_file),
+        settings.token_issuer,
+        read_api_keys(settings.towns),
+        secrets,
+    )
+    return House(
+        settings, towns, secrets, doorkeeper, clock_from(settings.clock), connect(settings.mongo)
+    )
+
+
+async def register_profiles(home: Database, towns: Towns) -> None:
+    """Remember every profile by its digest. Raises ValueError when a known one was edited."""
+    for name, digest in towns.versions().items():
+        with contextlib.suppress(DuplicateKeyError):
+            await home["profiles"].insert_one({"_id": name, "digest": digest})
+        known = await home["profiles"].find_one({"_id": name})
+        if known is None or known["digest"] != digest:
+            raise ValueError(
+                f"profile {name} was edited: this database knows another digest; "
+                f"write the change as the next profile"
+            )
+
+
+@asynccontextmanager
+async def in_background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `jobs` beside the block and cancel them after it. One that dies ends the process:
+    a supervisor starts it again, a half-dead one helps nobody."""
+
+    def died(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (why := task.exception()):
+            log.critical("a background job died; the process ends", exc_info=why)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    tasks = [asyncio.create_task(job) for job in jobs]
+    for task in tasks:
+        task.add_done_callback(died)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Joined:
+    """Starts a FastStream broker, again and again while Kafka is away: HTTP need not wait."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._broker = broker
+        self.yes = False
+        """Whether its consumers have joined their groups once."""
+
+    async def run(self) -> None:
+        """Start the broker; stop it when cancelled, after the batch in flight."""
+        try:
+            while not self.yes:
+                try:
+                    await self._broker.start()
+                    self.yes = True
+                except (KafkaError, OSError) as failed:
+                    log.warning("Kafka is away", error=f"{type(failed).__name__}: {failed}")
+                    await asyncio.sleep(1)
+            await asyncio.Event().wait()
+        finally:
+            await self._broker.stop()
+
+
+async def answers(mongo: Client) -> bool:
+    """Whether MongoDB has a primary that answers."""
+    try:
+        await mongo.admin.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def serve(service: str, create: Callable[[House], FastAPI]) -> None:
+    """Run a service until SIGTERM; what is in flight is finished first."""
+    settings = Settings()  # filled from the environment
+    logging.configure(service, settings.instance, settings.log_level)
+    uvicorn.run(
+        create(furnish(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=20,
+    )

@@ -1,0 +1,54 @@
+"""Every setting of every service, from the environment (`WISHGRID_*`), typed."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process is told. `deploy/env.example` lists the same with examples."""
+
+    model_config = SettingsConfigDict(env_prefix="WISHGRID_", frozen=True)
+
+    kafka: str
+    """Bootstrap servers, `host:port[,host:port]`."""
+    mongo: str
+    """URI of the replica set."""
+    database_prefix: str = "wishgrid"
+    """Databases are `<prefix>_intake`, `_dispatch`, `_keys`, `_views`, `_views_<generation>`."""
+    topic_prefix: str = ""
+    """Before the name of each topic and consumer group: installations that share a cluster."""
+    towns: Path = Path("deploy/towns")
+    """Folder of town profiles."""
+    master_key_file: Path
+    """32 bytes, hexadecimal: wraps the data keys. Losing it loses every sealed text."""
+    index_key_file: Path
+    """32 bytes, hexadecimal: hides accounts and phones in the key store."""
+    token_keys_file: Path
+    """JWKS with the public keys that tokens are signed with."""
+    token_issuer: str = "wishgrid-development"
+    """`iss` that tokens must carry."""
+    instance: str = socket.gethostname()
+    """Name of this replica, unique among live ones and kept over restarts."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the HTTP API listens."""
+    clock: Path | None = None
+    """File with seconds that the clock is ahead; development and demo only."""
+    environment: Literal["development", "production"] = "development"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
+    """How long `at_least` and `until` wait before they answer `not-yet`."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How long a relay leader that died keeps the others waiting."""
+    session_timeout_seconds: Annotated[float, Field(ge=6)] = 10.0
+    """How long Kafka waits for a consumer that died before others take over."""
+
+    @model_validator(mode="after")
+    def _no_played_time_in_production(self) -> Self:
+        if self.environment == "production" and self.clock is not None:
+            raise ValueError("WISHGRID_CLOCK may not be set in production")
+        return self

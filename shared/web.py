@@ -1,0 +1,141 @@
+"""The HTTP edge of every service: who may call what, one correlation id, health."""
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from shared import problems
+from shared.access import Doorkeeper, Principal, Role
+from shared.problems import Forbidden, Problem
+
+CORRELATION: Final = "x-correlation-id"
+_CORRELATION_FORM: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+_TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_HEALTH: Final = ("/livez", "/readyz")
+
+log = structlog.get_logger(__name__)
+
+Ready = Callable[[], Awaitable[dict[str, bool]]]
+
+
+class Allow:
+    """A dependency that admits these roles and gives the principal; all others are refused."""
+
+    def __init__(self, *roles: Role) -> None:
+        self.roles = frozenset(roles)
+
+    def __call__(self, request: Request) -> Principal:
+        doorkeeper: Doorkeeper = request.app.state.doorkeeper
+        headers = request.headers
+        who = doorkeeper.admit(headers.get("authorization"), headers.get("x-api-key"))
+        if who.role not in self.roles:
+            raise Forbidden(who.role)
+        bind_contextvars(role=who.role.value)
+        return who
+
+
+class Correlated:
+    """Binds one correlation id to a request, its log lines and its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _HEALTH:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(CORRELATION.encode(), b"").decode("latin-1")
+        correlation = given if _CORRELATION_FORM.match(given) else uuid.uuid4().hex
+        trace = headers.get(b"traceparent", b"").decode("latin-1")
+        state = scope.setdefault("state", {})
+        state["correlation"] = correlation
+        state["traceparent"] = trace if _TRACEPARENT_FORM.match(trace) else None
+        clear_contextvars()
+        bind_contextvars(correlation_id=correlation)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((CORRELATION.encode(), correlation.encode()))
+                log.info(
+                    "answered",
+                    method=scope["method"],
+                    path=_template(scope),
+                    status=message["status"],
+                )
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
+def create_app(
+    title: str,
+    routes: APIRouter,
+    doorkeeper: Doorkeeper,
+    ready: Ready,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """The service's app. Raises ValueError when an endpoint says not who may call it."""
+    app = FastAPI(
+        title=title,
+        version="1",
+        lifespan=lifespan,
+        responses={
+            code: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}
+            for code in (400, 401, 403, 404, 409, 413, 422, 503)
+        },
+    )
+    app.state.doorkeeper = doorkeeper
+    problems.install(app)
+    app.include_router(routes)
+    if open_doors := [route.path for route in api_routes(app) if not roles_of(route)]:
+        raise ValueError(f"no policy says who may call {', '.join(open_doors)}")
+    _add_health(app, ready)
+    app.add_middleware(Correlated)
+    return app
+
+
+def api_routes(app: FastAPI) -> Iterator[APIRoute]:
+    """The endpoints that need a principal: all but health."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.path not in _HEALTH:
+            yield route
+
+
+def roles_of(route: APIRoute) -> frozenset[Role]:
+    """Who may call this endpoint; empty when nothing says so."""
+    return frozenset().union(*_roles(route.dependant))
+
+
+def _roles(dependant: Dependant) -> Iterator[frozenset[Role]]:
+    if isinstance(dependant.call, Allow):
+        yield dependant.call.roles
+    for inner in dependant.dependencies:
+        yield from _roles(inner)
+
+
+def _add_health(app: FastAPI, ready: Ready) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(response: Response) -> dict[str, Any]:
+        checks = await ready()
+        response.status_code = 200 if all(checks.values()) else 503
+        return {"status": "ready" if all(checks.values()) else "not-ready", "checks": checks}
+
+
+def _template(scope: Scope) -> str:
+    """The path with its parameters' names: paths may hold ids, logs need not."""
+    route = scope.get("route")
+    return getattr(route, "path", "(no route)")

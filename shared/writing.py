@@ -1,0 +1,60 @@
+"""What intake and dispatch have in common: a store, its relay, reactions, readiness."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shared.kafka import FACTS, broker, consume, fact_producer
+from shared.lease import Lease
+from shared.mongo import Database
+from shared.mongo_store import MongoStore
+from shared.reactions import Reactions
+from shared.relay import Relay
+from shared.serving import House, Joined, answers, in_background, register_profiles
+from shared.waiting import WriterArrivals
+
+
+class WritingService:
+    """One writing service's store and what carries its facts out and others' facts in."""
+
+    def __init__(self, house: House, name: str, own: str) -> None:
+        self.house = house
+        self.name = name
+        self.home: Database = house.database(name)
+        self.store = MongoStore(self.home)
+        self.arrivals = WriterArrivals(self.home, self.store, own)
+        self._seconds = house.settings.lease_seconds
+        lease = Lease(self.home["leases"], "relay", house.settings.instance, self._seconds)
+        self.relay = Relay(
+            self.store.commits,
+            lease,
+            house.in_kafka(FACTS),
+            lambda: fact_producer(house.settings.kafka, f"{name}-relay"),
+            lease_seconds=self._seconds,
+        )
+        self._broker = broker(house.settings.kafka, f"wishgrid-{name}")
+        self._joined = Joined(self._broker)
+
+    @asynccontextmanager
+    async def open(self, reactions: Reactions[Any, Any]) -> AsyncIterator[None]:
+        """Everything running; finished in order on the way out."""
+        settings = self.house.settings
+        await register_profiles(self.home, self.house.towns)
+        await self.store.prepare()
+        await reactions.prepare(self.home)
+        consume(
+            self._broker,
+            self.house.in_kafka(FACTS),
+            group=self.house.in_kafka(f"wishgrid.{self.name}.reactions"),
+            instance=settings.instance,
+            session_seconds=settings.session_timeout_seconds,
+            handle=reactions.on_batch,
+        )
+        async with in_background(self.relay.run(), self._joined.run()):
+            yield
+        await self.store.close()
+
+    async def ready(self) -> dict[str, bool]:
+        """MongoDB answers, and reactions have joined once. Kafka may be away later: what is
+        accepted then goes out when it is back."""
+        return {"mongo": await answers(self.house.mongo), "reactions": self._joined.yes}
