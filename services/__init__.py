@@ -1,0 +1,1 @@
+"""Three services that meet only through facts on Kafka."""

@@ -1,0 +1,37 @@
+"""Wiring of dispatch: the only place that builds its clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.dispatch.api import CaseDesk, Cases, routes
+from services.dispatch.case import CASE
+from services.dispatch.policies import complete, react
+from shared.keystore import KeyReader
+from shared.reactions import Reactions
+from shared.serving import House, serve
+from shared.web import create_app
+from shared.writing import WritingService
+
+
+def create(house: House) -> FastAPI:
+    """Dispatch as an app."""
+    service = WritingService(house, "dispatch", own="case")
+    keys = KeyReader(house.database("keys"), house.secrets)
+    cases: Cases = Cases(CASE, service.store, house.clock, keys)
+    reactions = Reactions(
+        service.home, cases, react, house.towns, listens_to="wish", complete=complete
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.open(reactions):
+            yield
+
+    desk = CaseDesk(cases, keys, house.towns, service.arrivals, house.settings.wait_seconds)
+    return create_app("wishgrid dispatch", routes(desk), house.doorkeeper, service.ready, lifespan)
+
+
+if __name__ == "__main__":
+    serve("dispatch", create)

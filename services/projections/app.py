@@ -1,0 +1,55 @@
+"""Wiring of projections: the only place that builds its clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.projections.api import Reader, routes
+from services.projections.generations import Generation
+from services.projections.projector import Projector
+from services.projections.readmodel import ReadModel
+from shared.access_log import AccessLog
+from shared.kafka import FACTS
+from shared.keystore import KeyReader
+from shared.serving import House, answers, in_background, register_profiles, serve
+from shared.web import create_app
+
+
+def create(house: House) -> FastAPI:
+    """Projections as an app."""
+    settings = house.settings
+    home = house.database("projections")
+    generation = Generation(house)
+    model = ReadModel(house.mongo, generation.database)
+    projector = Projector(
+        generation,
+        model,
+        house.in_kafka(FACTS),
+        kafka=settings.kafka,
+        instance=settings.instance,
+        session_seconds=settings.session_timeout_seconds,
+    )
+    access_log = AccessLog(home)
+    keys = KeyReader(house.database("keys"), house.secrets)
+    reader = Reader(model, keys, access_log, settings.wait_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await register_profiles(home, house.towns)
+        await generation.prepare()
+        async with in_background(projector.run()):
+            yield
+        await access_log.close()
+
+    async def ready() -> dict[str, bool]:
+        return {
+            "mongo": await answers(house.mongo),
+            "projector": projector.joined and projector.fault is None,
+        }
+
+    return create_app("wishgrid projections", routes(reader), house.doorkeeper, ready, lifespan)
+
+
+if __name__ == "__main__":
+    serve("projections", create)

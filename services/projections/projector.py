@@ -1,0 +1,251 @@
+"""From Kafka into the read models of one generation: one poll, one MongoDB transaction.
+
+The transaction first moves the offsets, each only if it still is what this process thinks: two
+owners of a partition cannot both write, and what was written once is never written again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from pymongo.errors import PyMongoError
+
+from services.projections.folding import fold_poll
+from services.projections.generations import Generation
+from services.projections.readmodel import ReadModel
+from services.projections.views.registry import VIEWS
+from shared.contracts.recorded import Recorded, Unreadable, from_wire
+from shared.kafka import Record
+
+MOST_RECORDS: Final = 20_000
+"""Fetched at once; …"""
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""… and changed in one transaction, about."""
+_FACT_BYTES: Final = 800
+"""What a fact changes beside its own bytes: its timeline entry and its share of the story."""
+_TOLD_ONE_BY_ONE: Final = 50
+
+log = structlog.get_logger(__name__)
+
+
+class OutOfStep(Exception):
+    """What Kafka gave is not what comes next by our offsets: read them again."""
+
+
+class TopicChanged(Exception):
+    """The topic is not the one these read models were made from."""
+
+
+class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    """Projects `topic` into `model`, sharing its partitions with other instances."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        model: ReadModel,
+        topic: str,
+        *,
+        kafka: str,
+        instance: str,
+        session_seconds: float,
+    ) -> None:
+        self._generation = generation
+        self._model = model
+        self._topic = topic
+        self._kafka = kafka
+        self._instance = instance
+        self._session_seconds = session_seconds
+        self._gate = asyncio.Lock()
+        self._next: dict[TopicPartition, int] = {}
+        self._unchecked: dict[TopicPartition, str | None] = {}
+        self._ahead: list[Record] = []
+        self._room = MOST_BYTES
+        self._told_kafka_at = 0.0
+        self._consumer: AIOKafkaConsumer | None = None
+        self.joined = False
+        """Whether it has joined its group once (it may have no partitions: a standby)."""
+        self.fault: str | None = None
+        """Why it stopped for good, if it did."""
+
+    async def run(self) -> None:
+        """Project until cancelled. A topic that changed ends it, with the reason in `fault`."""
+        consumer = await self._start()
+        try:
+            while True:
+                try:
+                    await self._poll(consumer)
+                except OffsetOutOfRangeError as lost:
+                    raise TopicChanged(f"{self._topic} lacks what was read of it: {lost}") from lost
+                except (PyMongoError, KafkaError, OutOfStep) as failed:
+                    await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
+        except TopicChanged as changed:
+            self.fault = str(changed)
+            log.critical("projector stopped", reason=self.fault)
+            await asyncio.Event().wait()
+        finally:
+            await consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Let the transaction in flight end; then these are no longer ours."""
+        async with self._gate:
+            for partition in revoked:
+                self._next.pop(partition, None)
+                self._unchecked.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Go to where the read model is, whatever Kafka remembers."""
+        consumer = self._consumer
+        while consumer is not None and (missing := set(assigned) - self._next.keys()):
+            try:
+                await self._place(consumer, missing, check=True)
+            except PyMongoError as failed:
+                log.warning("offsets cannot be read yet", error=type(failed).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _start(self) -> AIOKafkaConsumer:
+        while True:
+            self._consumer = consumer = self._new_consumer()
+            consumer.subscribe([self._topic], listener=self)
+            try:
+                await consumer.start()
+            except KafkaError as failed:
+                log.warning("Kafka is away", error=f"{type(failed).__name__}: {failed}")
+                self._consumer = None
+                await consumer.stop()
+                await asyncio.sleep(1)
+            else:
+                self.joined = True
+                return consumer
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        group = self._generation.group
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            group_id=group,
+            group_instance_id=f"{group}.{self._instance}",
+            client_id=f"projector-{self._instance}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=int(self._session_seconds * 1000),
+            rebalance_timeout_ms=60_000,
+            max_poll_interval_ms=300_000,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+        )
+
+    async def _place(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, check: bool
+    ) -> None:
+        for partition in partitions:
+            following, last = await self._model.offset(partition)
+            back = 1 if check and following > 0 else 0
+            if back:
+                self._unchecked[partition] = last
+            consumer.seek(partition, following - back)
+            self._next[partition] = following
+
+    async def _start_over(self, consumer: AIOKafkaConsumer, why: str) -> None:
+        """Forget what was fetched, read all offsets again, and change less at once."""
+        log.warning("poll starts over", why=why)
+        self._room = max(self._room // 2, 1)
+        await asyncio.sleep(0.2)
+        async with self._gate:
+            self._ahead = []
+            try:
+                await self._place(consumer, tuple(self._next), check=False)
+            except (PyMongoError, KafkaError) as failed:
+                log.warning("offsets cannot be read yet", error=type(failed).__name__)
+                await asyncio.sleep(1)
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> None:
+        if not self._ahead:
+            fetched = await consumer.getmany(timeout_ms=100, max_records=MOST_RECORDS)
+            self._ahead = list(chain.from_iterable(fetched.values()))
+        async with self._gate:
+            batch, self._ahead = self._take(self._ahead)
+            if not batch:
+                return
+            facts, unreadable = _decode(batch)
+            stories = await self._model.stories({r.story for r in facts})
+            stuck = [name for name, story in stories.items() if "stuck" in story]
+            waiting = await self._model.parked(stuck)
+            changes = fold_poll(facts, stories, waiting, VIEWS)
+            after = {TopicPartition(r.topic, r.partition): r for r in batch}
+            moves = {p: (self._next[p], r.offset + 1, _ce_id(r)) for p, r in after.items()}
+            if not await self._model.write(changes, moves, unreadable):
+                raise OutOfStep("another process moved an offset")
+            self._next.update({p: r.offset + 1 for p, r in after.items()})
+        self._room = min(self._room * 2, MOST_BYTES)
+        _tell(facts)
+        await self._tell_kafka(consumer)
+
+    def _take(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+        """As many as fit one transaction, and the rest. Raises OutOfStep or TopicChanged."""
+        batch: list[Record] = []
+        following = dict(self._next)
+        room = self._room
+        for n, record in enumerate(records):
+            partition = TopicPartition(record.topic, record.partition)
+            expected = following.get(partition)
+            if expected is None:  # no longer ours
+                continue
+            if partition in self._unchecked and record.offset == expected - 1:
+                self._check(record, self._unchecked.pop(partition))
+                continue
+            if record.offset != expected or partition in self._unchecked:
+                raise OutOfStep(f"{partition} gave {record.offset} where {expected} follows")
+            room -= 2 * len(record.value or b"") + _FACT_BYTES
+            if room < 0 and batch:
+                return batch, list(records[n:])
+            batch.append(record)
+            following[partition] = record.offset + 1
+        return batch, []
+
+    def _check(self, record: Record, expected: str | None) -> None:
+        if _ce_id(record) != expected:
+            place = f"{record.topic}:{record.partition}:{record.offset}"
+            raise TopicChanged(
+                f"{place} holds {_ce_id(record)}, the read model was made from {expected}: "
+                f"the topic was made again; rebuild into a new generation"
+            )
+
+    async def _tell_kafka(self, consumer: AIOKafkaConsumer) -> None:
+        """Kafka's own offsets are hints for lag tools: now and then, and never in the way."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_kafka_at < 1:
+            return
+        self._told_kafka_at = now
+        try:
+            await consumer.commit({p: OffsetAndMetadata(n, "") for p, n in self._next.items()})
+        except KafkaError as failed:
+            log.info("Kafka was not told our offsets", error=type(failed).__name__)
+
+
+def _decode(batch: Iterable[Record]) -> tuple[list[Recorded], list[tuple[Record, str]]]:
+    facts: list[Recorded] = []
+    unreadable: list[tuple[Record, str]] = []
+    for record in batch:
+        try:
+            facts.append(from_wire(record.value, record.headers))
+        except Unreadable as wrong:
+            unreadable.append((record, str(wrong)))
+    return facts, unreadable
+
+
+def _ce_id(record: Record) -> str | None:
+    return next((v.decode("utf-8", "replace") for k, v in record.headers if k == "ce_id"), None)
+
+
+def _tell(facts: Sequence[Recorded]) -> None:
+    """One line per fact while it flows, one per poll when there is a backlog."""
+    if len(facts) > _TOLD_ONE_BY_ONE:
+        log.info("projected", facts=len(facts))
+        return
+    for recorded in facts:
+        log.info("projected", fact=recorded.id, correlation_id=recorded.correlation)

@@ -1,0 +1,128 @@
+"""The collections of one generation, and the one transaction that writes to them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from aiokafka.structs import TopicPartition
+from bson import Binary
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateOne
+
+from services.projections.folding import Changes
+from services.projections.stories import Story
+from shared.contracts.recorded import Recorded, from_wire, to_wire
+from shared.kafka import Record
+from shared.mongo import Client, Database, Document, Session, transaction
+
+Moves = Mapping[TopicPartition, tuple[int, int, str | None]]
+"""Per partition: the offset expected, the one to go to, the ce_id of the last record."""
+_Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne | DeleteMany
+
+
+class ReadModel:
+    """Stories, timeline, rows, offsets and what is parked, in one database."""
+
+    def __init__(self, mongo: Client, database: Database) -> None:
+        self._mongo = mongo
+        self.database = database
+
+    async def offset(self, partition: TopicPartition) -> tuple[int, str | None]:
+        """Where to go on and the ce_id of the record before; made at 0 when it is new."""
+        document = await self.database["offsets"].find_one_and_update(
+            {"_id": _place(partition)},
+            {"$setOnInsert": {"next": 0, "last": None}},
+            upsert=True,
+            return_document=True,
+        )
+        return document["next"], document["last"]
+
+    async def stories(self, names: Collection[str]) -> dict[str, Story]:
+        """The stories there are."""
+        found = self.database["stories"].find({"_id": {"$in": list(names)}})
+        return {d["_id"]: cast("Story", d) async for d in found}
+
+    async def parked(self, stories: Collection[str]) -> dict[str, list[Recorded]]:
+        """The facts that wait in these stories."""
+        waiting: dict[str, list[Recorded]] = defaultdict(list)
+        if stories:
+            readable = {"story": {"$in": list(stories)}, "reason": {"$exists": False}}
+            async for document in self.database["parked"].find(readable):
+                recorded = from_wire(document["value"], document["headers"])
+                waiting[recorded.story].append(recorded)
+        return waiting
+
+    async def write(
+        self, changes: Changes, moves: Moves, unreadable: Sequence[tuple[Record, str]]
+    ) -> bool:
+        """All of it, or nothing and False when an offset is not the one expected."""
+        async with transaction(self._mongo) as session:
+            for partition, (expected, following, last) in moves.items():
+                moved = await self.database["offsets"].update_one(
+                    {"_id": _place(partition), "next": expected},
+                    {"$set": {"next": following, "last": last}},
+                    session=session,
+                )
+                if not moved.matched_count:
+                    await session.abort_transaction()
+                    return False
+            for collection, writes in _writes(changes, unreadable).items():
+                await self._bulk(collection, writes, session)
+        return True
+
+    async def _bulk(self, collection: str, writes: list[_Write], session: Session) -> None:
+        if writes:
+            await self.database[collection].bulk_write(writes, ordered=False, session=session)
+
+
+def _writes(changes: Changes, unreadable: Iterable[tuple[Record, str]]) -> dict[str, list[_Write]]:
+    writes: dict[str, list[_Write]] = {
+        "stories": [
+            ReplaceOne({"_id": name}, cast("Document", story), upsert=True)
+            for name, story in changes.stories.items()
+        ],
+        "timeline": [InsertOne(entry) for entry in changes.timeline],
+        "ignored": [UpdateOne({"_id": t}, {"$set": {}}, upsert=True) for t in changes.ignored],
+        "parked": [
+            *(_park(recorded.id, recorded.story, *_wire(recorded)) for recorded in changes.parked),
+            *(_park_unreadable(record, reason) for record, reason in unreadable),
+            *([DeleteMany({"_id": {"$in": changes.drained}})] if changes.drained else []),
+        ],
+    }
+    for view, rows in changes.rows.items():
+        writes[view] = [
+            DeleteOne({"_id": name}) if row is None else ReplaceOne({"_id": name}, row, upsert=True)
+            for name, row in rows.items()
+        ]
+    return writes
+
+
+def _wire(recorded: Recorded) -> tuple[bytes, list[tuple[str, bytes]]]:
+    _, value, headers = to_wire(recorded)
+    return value, headers
+
+
+def _park_unreadable(record: Record, reason: str) -> UpdateOne:
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    story = (record.key or b"").decode("utf-8", "replace")
+    return _park(place, story, record.value or b"", record.headers, reason)
+
+
+def _park(
+    name: str,
+    story: str,
+    value: bytes,
+    headers: Iterable[tuple[str, bytes]],
+    reason: str | None = None,
+) -> UpdateOne:
+    kept: dict[str, Any] = {
+        "story": story,
+        "value": Binary(value),
+        "headers": [[header, Binary(text)] for header, text in headers],
+    }
+    if reason is not None:
+        kept["reason"] = reason
+    return UpdateOne({"_id": name}, {"$setOnInsert": kept}, upsert=True)
+
+
+def _place(partition: TopicPartition) -> str:
+    return f"{partition.topic}:{partition.partition}"
