@@ -6,15 +6,22 @@ token or the key's entry, never from a parameter.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import jwt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from shared.contracts.base import ActorId, AreaId, TownId, UnitId
 from shared.sealing import InstallationKeys
@@ -86,26 +93,42 @@ class ApiKey(BaseModel):
     role: Role = Role.SYSTEM
     areas: Annotated[tuple[AreaText, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _areas_of_its_town(self) -> Self:
+        if any(area.partition("/")[0] != self.town for area in self.areas):
+            raise ValueError(f"key {self.id} names areas of another town")
+        return self
+
 
 class Doorkeeper:
     """Tells who is asking."""
 
     def __init__(
-        self, signers: jwt.PyJWKSet, issuer: str, keys: Iterable[ApiKey], secrets: InstallationKeys
+        self,
+        signers: jwt.PyJWKSet,
+        issuer: str,
+        keys: Iterable[ApiKey],
+        secrets: InstallationKeys,
+        towns: Collection[TownId],
     ) -> None:
         self._signers = {key.key_id: key for key in signers.keys}
         self._issuer = issuer
         self._keys = {key.sha256: key for key in keys}
         self._secrets = secrets
+        self._towns = towns
 
     def admit(self, authorization: str | None, api_key: str | None) -> Principal:
         """The principal of a request. Raises Unauthenticated."""
         if api_key is not None:
-            return self._system(api_key)
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("send Authorization: Bearer <token>, or X-API-Key")
-        return self._person(token)
+            who = self._system(api_key)
+        else:
+            scheme, _, token = (authorization or "").partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise Unauthenticated("send Authorization: Bearer <token>, or X-API-Key")
+            who = self._person(token)
+        if who.town not in self._towns:
+            raise Unauthenticated(f"town {who.town} is not served here")
+        return who
 
     def _system(self, api_key: str) -> Principal:
         found = self._keys.get(hashlib.sha256(api_key.encode()).hexdigest())
@@ -119,7 +142,7 @@ class Doorkeeper:
             claims = _Claims.model_validate(
                 jwt.decode(
                     token,
-                    signer.key,
+                    signer,  # with its key's algorithm: a token cannot choose another
                     algorithms=ALGORITHMS,
                     audience=AUDIENCE,
                     issuer=self._issuer,

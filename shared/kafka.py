@@ -171,10 +171,14 @@ async def _keep_raw(_: Any) -> None:
 
 
 async def _safe_parser(message: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
-    """FastStream skips and commits past a record whose headers are not UTF-8: mend them first."""
+    """FastStream skips and commits past a record whose headers are not UTF-8: mend them for its
+    eyes only. The handler gets the record as it came, to park what does not read."""
     if isinstance(message, tuple):
-        return await original(tuple(map(_mended, message)))
-    return await original(_mended(message))
+        parsed = await original(tuple(map(_mended, message)))
+    else:
+        parsed = await original(_mended(message))
+    parsed.raw_message = message
+    return parsed
 
 
 def _mended(record: Record) -> Record:

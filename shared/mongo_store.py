@@ -53,8 +53,7 @@ class MongoStore:
         try:
             await self.group.insert(commit.stream, document)
         except AlreadyThere:
-            if not await self._is_stored(commit):
-                raise Conflict(commit.stream) from None
+            raise Conflict(commit.stream) from None
         except OutcomeUnknown:
             await self._read_back(commit)
 
@@ -62,20 +61,20 @@ class MongoStore:
         """Wait for what is in flight."""
         await self.group.drain()
 
-    async def _is_stored(self, commit: Commit) -> bool:
-        past = await self.load(commit.stream)
-        return past.decided_by(commit.cause.command_id) is not None
-
     async def _read_back(self, commit: Commit) -> None:
         """Return if it turns out to be stored. A write seen nowhere may still arrive: unknown."""
         deadline = asyncio.get_running_loop().time() + _READ_BACK_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             try:
-                if await self._is_stored(commit):
-                    return
-                break
+                past = await self.load(commit.stream)
             except PyMongoError:
                 await asyncio.sleep(0.2)  # real time: the server is away, not the clock
+                continue
+            if past.decided_by(commit.cause.command_id) == commit:
+                return
+            if past.version >= commit.first:
+                raise Conflict(commit.stream)
+            break
         raise OutcomeUnknown(commit.stream)
 
 

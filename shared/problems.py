@@ -27,6 +27,7 @@ from shared.errors import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
+CORRELATION: Final = "x-correlation-id"
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +135,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def bug(request: Request, why: Exception) -> JSONResponse:
-        return problem(request, 500, "our-mistake", "an error of ours; it was logged")
+        answer = problem(request, 500, "our-mistake", "an error of ours; it was logged")
+        if correlation := getattr(request.state, "correlation", None):
+            answer.headers[CORRELATION] = correlation  # it is sent past the rest of the app
+        return answer
 
 
 def _simple(status: int, code: str, detail: str) -> Any:

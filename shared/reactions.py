@@ -55,6 +55,8 @@ class Reactions(Generic[S, C]):
         self._towns = towns
         self._complete = complete
         self._kind = listens_to
+        self.lacks: str | None = None
+        """The profile a fact was recorded under that is not known here: it waits until it is."""
         self._issues = database["issues"]
         self._parked = database["parked"]
         self._seen = database["seen"].with_options(write_concern=WriteConcern(w=1))
@@ -81,6 +83,7 @@ class Reactions(Generic[S, C]):
         done = await asyncio.gather(
             *(react(s, f) for s, f in stories.items()), return_exceptions=True
         )
+        self.lacks = next((str(result) for result in done if isinstance(result, NotReady)), None)
         seen: dict[StoryId, int] = {}
         for story, result in zip(stories, done, strict=True):
             if isinstance(result, BaseException):
@@ -127,8 +130,8 @@ class Reactions(Generic[S, C]):
         return seen
 
     async def _react(self, recorded: Recorded, judged: set[str]) -> None:
-        if not self._towns.knows(recorded.town, recorded.profile):
-            raise NotReady(f"profile {recorded.town}@{recorded.profile} is not known here")
+        if lack := self._towns.lack(recorded.town, recorded.profile):
+            raise NotReady(lack)
         town = self._towns[recorded.town]
         for reaction in self._policy(recorded, town):
             name = command_id(recorded.id, reaction.policy, reaction.stream)
@@ -172,7 +175,7 @@ class Reactions(Generic[S, C]):
             "fact": None if recorded is None else recorded.id,
             "reason": reason,
             "value": Binary(record.value or b""),
-            "headers": [[name, Binary(value)] for name, value in record.headers],
+            "headers": [[name, Binary(value or b"")] for name, value in record.headers],
         }
         place = f"{record.topic}:{record.partition}:{record.offset}"
         await self._parked.update_one({"_id": place}, {"$setOnInsert": document}, upsert=True)

@@ -104,6 +104,9 @@ class Relay:
             else:
                 return
         await feed.open(None)
+        # The stream begins after the last write of the primary, a scan ends with the last one a
+        # majority has: by waiting for a later write of our own, nothing lies between the two.
+        await self._lease.renew()
         await self._scan(producer, lease.get("cluster_time"))
         await self._save(feed, force=True)
 

@@ -93,9 +93,13 @@ def new_key() -> bytes:
 
 
 def normalised_phone(phone: str) -> str:
-    """Digits only, without the national prefix: one person, one index."""
+    """Digits only, without the national prefix: one person, one index.
+
+    A short local number may itself begin with 86; only what leaves a whole number is a prefix.
+    """
     digits = "".join(c for c in phone if c.isdecimal())
-    return digits.removeprefix("0086") if digits.startswith("0086") else digits.removeprefix("86")
+    whole = digits.removeprefix("00").removeprefix("86")
+    return whole if digits.startswith(("86", "0086")) and len(whole) >= 10 else digits
 
 
 def _digest(key: bytes, message: bytes) -> bytes:

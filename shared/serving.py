@@ -56,6 +56,7 @@ def furnish(settings: Settings) -> House:
         settings.token_issuer,
         read_api_keys(settings.towns),
         secrets,
+        towns.keys(),
     )
     return House(
         settings, towns, secrets, doorkeeper, clock_from(settings.clock), connect(settings.mongo)

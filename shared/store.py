@@ -145,9 +145,9 @@ class EventStore(Protocol):
     async def append(self, commit: Commit) -> None:
         """Store it durably, or raise.
 
-        Conflict: the stream has moved on. TooLarge: it can never be stored. Overloaded: the
-        queue is full. OutcomeUnknown: nobody knows yet; asking again with the same command id
-        is safe. Returns also when this very command had already been stored at this place.
+        Conflict: the stream has moved on, perhaps by the same command sent twice; load it and
+        look. TooLarge, ValueError: it can never be stored. Overloaded: the queue is full.
+        OutcomeUnknown: nobody knows yet; asking again with the same command id is safe.
         """
         ...
 
@@ -172,8 +172,6 @@ class MemoryStore:
     async def append(self, commit: Commit) -> None:
         check_size(commit)
         past = History(commit.stream, self._streams.get(commit.stream, ()))
-        if past.decided_by(commit.cause.command_id) is not None:
-            return
         if past.version != commit.first - 1:
             raise Conflict(commit.stream)
         self._streams[commit.stream] = (*past.commits, commit)

@@ -170,9 +170,11 @@ class Towns(dict[TownId, Town]):
         """`<town>@<n>` → digest, of every profile known here."""
         return {f"{p.town}@{p.n}": p.digest for town in self.values() for p in town.profiles}
 
-    def knows(self, town: TownId, version: ProfileVersion) -> bool:
-        """Whether a fact's profile is one of ours."""
-        return town in self and any(p.version == version for p in self[town].profiles)
+    def lack(self, town: TownId, version: ProfileVersion) -> str | None:
+        """What is missing to understand a fact recorded under this profile; None if nothing."""
+        if town in self and any(p.version == version for p in self[town].profiles):
+            return None
+        return f"profile {version} of {town} is not known here"
 
 
 def load_towns(folder: Path) -> Towns:
@@ -186,6 +188,10 @@ def load_towns(folder: Path) -> Towns:
         _check_order(place, profiles)
         units = _read(UnitsFile, place / "units.yaml").units
         town = profiles[0].town
+        if town in towns:
+            raise ValueError(f"{place}: town {town} is in another folder too")
+        if len({unit.id for unit in units}) != len(units):
+            raise ValueError(f"{place / 'units.yaml'}: a unit is listed twice")
         towns[town] = Town(town, tuple(profiles), {unit.id: unit for unit in units})
     if not towns:
         raise ValueError(f"{folder} holds no town")

@@ -9,15 +9,14 @@ from typing import Any, Final
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared import problems
 from shared.access import Doorkeeper, Principal, Role
-from shared.problems import Forbidden, Problem
+from shared.problems import CORRELATION, Forbidden, Problem
 
-CORRELATION: Final = "x-correlation-id"
 _CORRELATION_FORM: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 _HEALTH: Final = ("/livez", "/readyz")
@@ -97,23 +96,28 @@ def create_app(
     app.state.doorkeeper = doorkeeper
     problems.install(app)
     app.include_router(routes)
-    if open_doors := [route.path for route in api_routes(app) if not roles_of(route)]:
+    if open_doors := [str(route.path) for route in api_routes(app) if not roles_of(route)]:
         raise ValueError(f"no policy says who may call {', '.join(open_doors)}")
     _add_health(app, ready)
     app.add_middleware(Correlated)
     return app
 
 
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    """The endpoints that need a principal: all but health."""
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.path not in _HEALTH:
+def api_routes(app: FastAPI) -> Iterator[RouteContext]:
+    """The endpoints that need a principal: all but health and the description of the API.
+
+    Whatever an app answers to is one, also where it comes from a router within a router.
+    """
+    described = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
+    for route in iter_route_contexts(app.routes):
+        if route.path not in (*_HEALTH, *described):
             yield route
 
 
-def roles_of(route: APIRoute) -> frozenset[Role]:
+def roles_of(route: RouteContext) -> frozenset[Role]:
     """Who may call this endpoint; empty when nothing says so."""
-    return frozenset().union(*_roles(route.dependant))
+    dependant = getattr(route, "dependant", None)
+    return frozenset() if dependant is None else frozenset().union(*_roles(dependant))
 
 
 def _roles(dependant: Dependant) -> Iterator[frozenset[Role]]:

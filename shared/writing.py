@@ -34,6 +34,7 @@ class WritingService:
         )
         self._broker = broker(house.settings.kafka, f"wishgrid-{name}")
         self._joined = Joined(self._broker)
+        self._reactions: Reactions[Any, Any] | None = None
 
     @asynccontextmanager
     async def open(self, reactions: Reactions[Any, Any]) -> AsyncIterator[None]:
@@ -42,6 +43,7 @@ class WritingService:
         await register_profiles(self.home, self.house.towns)
         await self.store.prepare()
         await reactions.prepare(self.home)
+        self._reactions = reactions
         consume(
             self._broker,
             self.house.in_kafka(FACTS),
@@ -55,6 +57,10 @@ class WritingService:
         await self.store.close()
 
     async def ready(self) -> dict[str, bool]:
-        """MongoDB answers, and reactions have joined once. Kafka may be away later: what is
-        accepted then goes out when it is back."""
-        return {"mongo": await answers(self.house.mongo), "reactions": self._joined.yes}
+        """MongoDB answers, reactions have joined once, and no fact waits for a profile that is
+        not known here. Kafka may be away later: what is accepted then goes out when it is back."""
+        return {
+            "mongo": await answers(self.house.mongo),
+            "reactions": self._joined.yes,
+            "profiles": self._reactions is not None and self._reactions.lacks is None,
+        }

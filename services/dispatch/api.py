@@ -7,16 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from services.dispatch.case import (
+from services.dispatch.case import Case, File, Unopened
+from services.dispatch.commands import (
     Accept,
-    Case,
     CaseCommand,
     Dispatch,
-    File,
     ReportIn,
     ReportProgress,
     Resolve,
-    Unopened,
 )
 from services.dispatch.deadlines import resolution_due
 from shared.access import Principal, Role
@@ -25,8 +23,7 @@ from shared.contracts.base import StoryId, SubjectId, UnitId
 from shared.contracts.dispatch import DispatchFact
 from shared.contracts.recorded import stream_id
 from shared.errors import NotYet, Refused
-from shared.handling import Handler, Order, Prepared
-from shared.keystore import KeyReader
+from shared.handling import Handler, Order, Prepared, Sealers
 from shared.problems import Hidden
 from shared.sealing import Sealer
 from shared.town import CodeText, Profile, Town, Towns, UnitText
@@ -61,7 +58,7 @@ class CaseDesk:
     """Takes a command to its case: who may, wait, seal, decide."""
 
     def __init__(
-        self, cases: Cases, keys: KeyReader, towns: Towns, arrivals: Arrivals, wait_seconds: float
+        self, cases: Cases, keys: Sealers, towns: Towns, arrivals: Arrivals, wait_seconds: float
     ) -> None:
         self._cases = cases
         self._keys = keys

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from services.dispatch.case import Case, CaseCommand, Open, TakeRating, Unopened
+from services.dispatch.case import Case, Unopened
+from services.dispatch.commands import CaseCommand, Open, TakeRating
 from services.dispatch.deadlines import resolution_due
 from shared.contracts.base import ActorId
 from shared.contracts.intake import WishRated, WishSubmitted

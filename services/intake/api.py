@@ -92,6 +92,7 @@ def routes(
     ) -> Answer:
         """Submit a wish. The same `Idempotency-Key` twice is one wish and one answer."""
         story = story_from(ask.command_id)
+        await ask.wait(arrivals, story, wait_seconds)
 
         async def prepare(_: Wish, profile: Profile, now: datetime) -> Prepared[WishCommand]:
             _check(profile, body, ask.who, now)

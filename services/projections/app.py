@@ -26,6 +26,7 @@ def create(house: House) -> FastAPI:
         generation,
         model,
         house.in_kafka(FACTS),
+        house.towns,
         kafka=settings.kafka,
         instance=settings.instance,
         session_seconds=settings.session_timeout_seconds,
@@ -46,6 +47,7 @@ def create(house: House) -> FastAPI:
         return {
             "mongo": await answers(house.mongo),
             "projector": projector.joined and projector.fault is None,
+            "profiles": projector.lacks is None,
         }
 
     return create_app("wishgrid projections", routes(reader), house.doorkeeper, ready, lifespan)

@@ -1,14 +1,14 @@
 """What one poll changes, worked out in memory: facts in, documents out. No I/O.
 
 Per stream a fact is dropped when its version was seen, applied when it is the next, and else
-kept: the story is stuck there until the missing one arrives. A fact that cannot be folded stays
-in the same way, and so do all that follow it.
+kept: the story is stuck there until the missing one arrives. A fact that cannot be folded, or
+after which a view raises, is kept in the same way, and so are all that follow it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from services.projections.stories import FOLDS, Story, new_story
 from services.projections.views import View
@@ -17,6 +17,9 @@ from shared.contracts.recorded import Recorded, kind_of
 from shared.contracts.registry import UnknownFact
 
 Document = dict[str, Any]
+
+VIEWS: Final = "views"
+"""The name under which a story is stuck because a view raises over it."""
 
 
 @dataclass(slots=True)
@@ -45,24 +48,47 @@ def fold_poll(
         arrived[recorded.story].append(recorded)
     for name, new in arrived.items():
         before = stories.get(name) or new_story(name, new[0].town)
-        old = {recorded.id: recorded for recorded in waiting.get(name, ())}
-        story, left = _fold_story(before, {**old, **{r.id: r for r in new}}, changes)
-        changes.parked += [recorded for recorded in left if recorded.id not in old]
-        changes.drained += old.keys() - {recorded.id for recorded in left}
-        if story != before:
-            changes.stories[name] = _write_rows(story, views, changes)
+        _fold_story(before, new, waiting.get(name, ()), views, changes)
     return changes
 
 
 def _fold_story(
-    story: Story, facts: Mapping[FactId, Recorded], changes: Changes
+    before: Story,
+    new: Sequence[Recorded],
+    waiting: Sequence[Recorded],
+    views: Sequence[View],
+    changes: Changes,
+) -> None:
+    """Add to `changes` what the new and the waiting facts of one story do to it."""
+    old = {recorded.id: recorded for recorded in waiting}
+    facts = {**old, **{recorded.id: recorded for recorded in new}}
+    own = Changes()
+    try:
+        story, left = _fold_streams(before, facts.values(), own)
+        story = _write_rows(story, views, own)
+    except Exception as bug:  # views are pure: one would raise for ever
+        own, left = Changes(), list(facts.values())
+        story = {**before, "stuck": {VIEWS: f"{type(bug).__name__}: {bug}"}}
+    changes.parked += [recorded for recorded in left if recorded.id not in old]
+    changes.drained += old.keys() - {recorded.id for recorded in left}
+    changes.timeline += own.timeline
+    changes.ignored |= own.ignored
+    for view, rows in own.rows.items():
+        changes.rows[view].update(rows)
+    if story != before:
+        changes.stories[story["_id"]] = story
+
+
+def _fold_streams(
+    story: Story, facts: Iterable[Recorded], changes: Changes
 ) -> tuple[Story, list[Recorded]]:
     """The story after the facts, and those that must wait."""
     by_kind: dict[str, list[Recorded]] = defaultdict(list)
-    for recorded in sorted(facts.values(), key=lambda r: r.version):
+    for recorded in sorted(facts, key=lambda r: r.version):
         by_kind[kind_of(recorded.stream)].append(recorded)
     after: Story = {**story, "v": {**story["v"]}, "parts": {**story["parts"]}}
     stuck = dict(after.pop("stuck", {}))
+    stuck.pop(VIEWS, None)
     left: list[Recorded] = []
     for kind, stream in by_kind.items():
         stuck.pop(kind, None)

@@ -18,28 +18,21 @@ from pymongo.errors import PyMongoError
 
 from services.projections.folding import fold_poll
 from services.projections.generations import Generation
+from services.projections.positions import OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
 from services.projections.views.registry import VIEWS
 from shared.contracts.recorded import Recorded, Unreadable, from_wire
+from shared.errors import NotReady
 from shared.kafka import Record
+from shared.town import Towns
 
 MOST_RECORDS: Final = 20_000
 """Fetched at once; …"""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """… and changed in one transaction, about."""
-_FACT_BYTES: Final = 800
-"""What a fact changes beside its own bytes: its timeline entry and its share of the story."""
 _TOLD_ONE_BY_ONE: Final = 50
 
 log = structlog.get_logger(__name__)
-
-
-class OutOfStep(Exception):
-    """What Kafka gave is not what comes next by our offsets: read them again."""
-
-
-class TopicChanged(Exception):
-    """The topic is not the one these read models were made from."""
 
 
 class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -50,6 +43,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         generation: Generation,
         model: ReadModel,
         topic: str,
+        towns: Towns,
         *,
         kafka: str,
         instance: str,
@@ -58,12 +52,12 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._generation = generation
         self._model = model
         self._topic = topic
+        self._towns = towns
         self._kafka = kafka
         self._instance = instance
         self._session_seconds = session_seconds
         self._gate = asyncio.Lock()
-        self._next: dict[TopicPartition, int] = {}
-        self._unchecked: dict[TopicPartition, str | None] = {}
+        self._positions = Positions()
         self._ahead: list[Record] = []
         self._room = MOST_BYTES
         self._told_kafka_at = 0.0
@@ -72,6 +66,8 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         """Whether it has joined its group once (it may have no partitions: a standby)."""
         self.fault: str | None = None
         """Why it stopped for good, if it did."""
+        self.lacks: str | None = None
+        """The profile a fact was recorded under that is not known here: it waits until it is."""
 
     async def run(self) -> None:
         """Project until cancelled. A topic that changed ends it, with the reason in `fault`."""
@@ -82,7 +78,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                     await self._poll(consumer)
                 except OffsetOutOfRangeError as lost:
                     raise TopicChanged(f"{self._topic} lacks what was read of it: {lost}") from lost
-                except (PyMongoError, KafkaError, OutOfStep) as failed:
+                except (PyMongoError, KafkaError, OutOfStep, NotReady) as failed:
                     await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
         except TopicChanged as changed:
             self.fault = str(changed)
@@ -94,14 +90,12 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the transaction in flight end; then these are no longer ours."""
         async with self._gate:
-            for partition in revoked:
-                self._next.pop(partition, None)
-                self._unchecked.pop(partition, None)
+            self._positions.forget(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Go to where the read model is, whatever Kafka remembers."""
         consumer = self._consumer
-        while consumer is not None and (missing := set(assigned) - self._next.keys()):
+        while consumer is not None and (missing := set(assigned) - self._positions.next.keys()):
             try:
                 await self._place(consumer, missing, check=True)
             except PyMongoError as failed:
@@ -144,11 +138,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     ) -> None:
         for partition in partitions:
             following, last = await self._model.offset(partition)
-            back = 1 if check and following > 0 else 0
-            if back:
-                self._unchecked[partition] = last
-            consumer.seek(partition, following - back)
-            self._next[partition] = following
+            consumer.seek(partition, self._positions.place(partition, following, last, check=check))
 
     async def _start_over(self, consumer: AIOKafkaConsumer, why: str) -> None:
         """Forget what was fetched, read all offsets again, and change less at once."""
@@ -158,7 +148,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         async with self._gate:
             self._ahead = []
             try:
-                await self._place(consumer, tuple(self._next), check=False)
+                await self._place(consumer, tuple(self._positions.next), check=False)
             except (PyMongoError, KafkaError) as failed:
                 log.warning("offsets cannot be read yet", error=type(failed).__name__)
                 await asyncio.sleep(1)
@@ -168,52 +158,29 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             fetched = await consumer.getmany(timeout_ms=100, max_records=MOST_RECORDS)
             self._ahead = list(chain.from_iterable(fetched.values()))
         async with self._gate:
-            batch, self._ahead = self._take(self._ahead)
+            batch, self._ahead = self._positions.take(self._ahead, self._room)
             if not batch:
                 return
             facts, unreadable = _decode(batch)
+            self._check_profiles(facts)
             stories = await self._model.stories({r.story for r in facts})
             stuck = [name for name, story in stories.items() if "stuck" in story]
             waiting = await self._model.parked(stuck)
             changes = fold_poll(facts, stories, waiting, VIEWS)
-            after = {TopicPartition(r.topic, r.partition): r for r in batch}
-            moves = {p: (self._next[p], r.offset + 1, _ce_id(r)) for p, r in after.items()}
+            moves = self._positions.moves(batch)
             if not await self._model.write(changes, moves, unreadable):
                 raise OutOfStep("another process moved an offset")
-            self._next.update({p: r.offset + 1 for p, r in after.items()})
+            self._positions.move(moves)
         self._room = min(self._room * 2, MOST_BYTES)
         _tell(facts)
         await self._tell_kafka(consumer)
 
-    def _take(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-        """As many as fit one transaction, and the rest. Raises OutOfStep or TopicChanged."""
-        batch: list[Record] = []
-        following = dict(self._next)
-        room = self._room
-        for n, record in enumerate(records):
-            partition = TopicPartition(record.topic, record.partition)
-            expected = following.get(partition)
-            if expected is None:  # no longer ours
-                continue
-            if partition in self._unchecked and record.offset == expected - 1:
-                self._check(record, self._unchecked.pop(partition))
-                continue
-            if record.offset != expected or partition in self._unchecked:
-                raise OutOfStep(f"{partition} gave {record.offset} where {expected} follows")
-            room -= 2 * len(record.value or b"") + _FACT_BYTES
-            if room < 0 and batch:
-                return batch, list(records[n:])
-            batch.append(record)
-            following[partition] = record.offset + 1
-        return batch, []
-
-    def _check(self, record: Record, expected: str | None) -> None:
-        if _ce_id(record) != expected:
-            place = f"{record.topic}:{record.partition}:{record.offset}"
-            raise TopicChanged(
-                f"{place} holds {_ce_id(record)}, the read model was made from {expected}: "
-                f"the topic was made again; rebuild into a new generation"
-            )
+    def _check_profiles(self, facts: Iterable[Recorded]) -> None:
+        named = {(recorded.town, recorded.profile) for recorded in facts}
+        lacking = [lack for town, profile in named if (lack := self._towns.lack(town, profile))]
+        self.lacks = lacking[0] if lacking else None
+        if self.lacks:
+            raise NotReady(self.lacks)
 
     async def _tell_kafka(self, consumer: AIOKafkaConsumer) -> None:
         """Kafka's own offsets are hints for lag tools: now and then, and never in the way."""
@@ -222,7 +189,8 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             return
         self._told_kafka_at = now
         try:
-            await consumer.commit({p: OffsetAndMetadata(n, "") for p, n in self._next.items()})
+            here = {p: OffsetAndMetadata(n, "") for p, n in self._positions.next.items()}
+            await consumer.commit(here)
         except KafkaError as failed:
             log.info("Kafka was not told our offsets", error=type(failed).__name__)
 
@@ -236,10 +204,6 @@ def _decode(batch: Iterable[Record]) -> tuple[list[Recorded], list[tuple[Record,
         except Unreadable as wrong:
             unreadable.append((record, str(wrong)))
     return facts, unreadable
-
-
-def _ce_id(record: Record) -> str | None:
-    return next((v.decode("utf-8", "replace") for k, v in record.headers if k == "ce_id"), None)
 
 
 def _tell(facts: Sequence[Recorded]) -> None:

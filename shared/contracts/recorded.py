@@ -17,7 +17,7 @@ from shared.contracts.base import (
     StreamId,
     TownId,
 )
-from shared.contracts.registry import AnyFact, decode_json
+from shared.contracts.registry import FACT_STREAMS, AnyFact, decode_json
 
 TYPE_PREFIX: Final = "wishgrid."
 
@@ -108,14 +108,17 @@ def from_wire(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Reco
         if fact_id(stream, version) != identity or not found["ce_type"].startswith(TYPE_PREFIX):
             raise Unreadable(f"ce_id {identity!r} and ce_streamversion {version} do not agree")
         causation = found.get("ce_causationid")
+        tag = found["ce_type"][len(TYPE_PREFIX) :]
+        if FACT_STREAMS.get(tag, kind_of(stream)) != kind_of(stream):
+            raise Unreadable(f"{tag} does not belong in {stream}")
         return Recorded(
-            fact=decode_json(found["ce_type"][len(TYPE_PREFIX) :], value or b""),
+            fact=decode_json(tag, value or b""),
             stream=stream,
             version=version,
             town=TownId(found["ce_town"]),
             profile=ProfileVersion(found["ce_profileversion"]),
-            occurred=datetime.fromisoformat(found["ce_time"]),
-            recorded=datetime.fromisoformat(found["ce_recordedtime"]),
+            occurred=_instant(found["ce_time"]),
+            recorded=_instant(found["ce_recordedtime"]),
             command_id=CommandId(found["ce_commandid"]),
             correlation=found["ce_correlationid"],
             causation=None if causation is None else FactId(causation),
@@ -125,3 +128,10 @@ def from_wire(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Reco
         raise Unreadable(f"header {missing} is missing") from missing
     except (ValueError, AttributeError) as wrong:
         raise Unreadable(str(wrong)) from wrong
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise Unreadable(f"{text} names no time zone")
+    return at

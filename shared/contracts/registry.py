@@ -35,16 +35,24 @@ FACTS: Final[dict[str, type[Fact]]] = {
     type_tag(fact): fact for union in STREAM_OWNERS.values() for fact in get_args(union)
 }
 
+FACT_STREAMS: Final[dict[str, str]] = {
+    type_tag(fact): kind for kind, union in STREAM_OWNERS.items() for fact in get_args(union)
+}
+"""The kind of stream a fact belongs in, by its type tag."""
+
 _ADAPTER: Final[TypeAdapter[KnownFact]] = TypeAdapter(
     Annotated[KnownFact, Field(discriminator="type")]
 )
 
 
 def decode_json(type_tag: str, body: bytes) -> AnyFact:
-    """The fact in `body`. Raises ValueError when a known type does not read as one."""
-    if type_tag in FACTS:
-        return _ADAPTER.validate_json(body)
-    return UnknownFact.model_validate_json(body)
+    """The fact in `body`. Raises ValueError when a known type does not read as one, or when the
+    body says another type."""
+    known = type_tag in FACTS
+    fact = _ADAPTER.validate_json(body) if known else UnknownFact.model_validate_json(body)
+    if fact.type != type_tag:
+        raise ValueError(f"a body of type {fact.type!r} was sent as {type_tag!r}")
+    return fact
 
 
 def decode_document(document: dict[str, Any]) -> AnyFact:

@@ -21,7 +21,7 @@ def row(story: Story) -> Row | None:
     """Times are UTC; `within` are the areas around the case, the town first; `moved` is when
     something last occurred in it."""
     wish, case = story["parts"].get("wish"), story["parts"].get("case", {})
-    if wish is None:
+    if wish is None or "submitted" not in wish:  # perhaps in a fact of a later build
         return None
     listed = {
         "_id": story["_id"],

@@ -1,0 +1,92 @@
+"""Where a projector stands in each partition, and what of the records comes next. No I/O."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aiokafka.structs import TopicPartition
+
+from shared.kafka import Record
+
+_FACT_BYTES: Final = 800
+"""What a fact changes beside its own bytes: its timeline entry and its share of the story."""
+
+
+class OutOfStep(Exception):
+    """What Kafka gave is not what comes next by our offsets: read them again."""
+
+
+class TopicChanged(Exception):
+    """The topic is not the one these read models were made from."""
+
+
+class Positions:
+    """The next offset of each partition that is ours."""
+
+    def __init__(self) -> None:
+        self.next: dict[TopicPartition, int] = {}
+        self._unchecked: dict[TopicPartition, str | None] = {}
+
+    def place(
+        self, partition: TopicPartition, following: int, last: str | None, *, check: bool
+    ) -> int:
+        """Where to seek to: `following`, or the record before it, whose ce_id must be `last`."""
+        self.next[partition] = following
+        if not check or following == 0:
+            self._unchecked.pop(partition, None)
+            return following
+        self._unchecked[partition] = last
+        return following - 1
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are no longer ours."""
+        for partition in partitions:
+            self.next.pop(partition, None)
+            self._unchecked.pop(partition, None)
+
+    def take(self, records: Sequence[Record], room: int) -> tuple[list[Record], list[Record]]:
+        """As many records as change about `room` bytes, at least one, and the rest.
+
+        Raises OutOfStep when an offset is not the next one, TopicChanged when the record before
+        the first is not the one that was read when the read model was written.
+        """
+        batch: list[Record] = []
+        following = dict(self.next)
+        for n, record in enumerate(records):
+            partition = TopicPartition(record.topic, record.partition)
+            expected = following.get(partition)
+            if expected is None:  # no longer ours
+                continue
+            if partition in self._unchecked and record.offset == expected - 1:
+                _check(record, self._unchecked.pop(partition))
+                continue
+            if record.offset != expected or partition in self._unchecked:
+                raise OutOfStep(f"{partition} gave {record.offset} where {expected} follows")
+            room -= 2 * len(record.value or b"") + _FACT_BYTES
+            if room < 0 and batch:
+                return batch, list(records[n:])
+            batch.append(record)
+            following[partition] = record.offset + 1
+        return batch, []
+
+    def moves(self, batch: Iterable[Record]) -> dict[TopicPartition, tuple[int, int, str | None]]:
+        """Per partition of the batch: the offset expected, the one after it, the last ce_id."""
+        last = {TopicPartition(r.topic, r.partition): r for r in batch}
+        return {p: (self.next[p], r.offset + 1, ce_id(r)) for p, r in last.items()}
+
+    def move(self, moves: dict[TopicPartition, tuple[int, int, str | None]]) -> None:
+        """The batch was written."""
+        self.next.update({partition: following for partition, (_, following, _) in moves.items()})
+
+
+def ce_id(record: Record) -> str | None:
+    """The fact id in the record's headers, if it has one."""
+    return next((v.decode("utf-8", "replace") for k, v in record.headers if k == "ce_id"), None)
+
+
+def _check(record: Record, expected: str | None) -> None:
+    if ce_id(record) != expected:
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        raise TopicChanged(
+            f"{place} holds {ce_id(record)}, the read model was made from {expected}: "
+            f"the topic was made again; rebuild into a new generation"
+        )
