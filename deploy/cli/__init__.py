@@ -1,0 +1,1 @@
+"""`wishgrid`: what an operator or developer does from a shell."""
