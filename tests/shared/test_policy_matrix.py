@@ -1,0 +1,127 @@
+"""Who may call what: each role at each endpoint of each service, also of those to come."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
+from httpx import ASGITransport, AsyncClient, Response
+
+from services.dispatch import api as dispatch
+from services.intake import api as intake
+from services.projections import api as projections
+from shared.access import Role
+from shared.web import api_routes, create_app, roles_of
+from tests.build import STORY, IdentityProvider
+
+IDENTITY = IdentityProvider()
+
+
+def absent() -> Any:
+    """What an endpoint may not touch before it knows who asks."""
+    return None
+
+
+ROUTES: dict[str, Callable[[], APIRouter]] = {
+    "intake": lambda: intake.routes(absent(), absent(), absent(), absent(), 1.0),
+    "dispatch": lambda: dispatch.routes(absent()),
+    "projections": lambda: projections.routes(absent()),
+}
+
+R, O, U, C, S, V, Y = Role  # noqa: E741  # resident, officer, unit, …, in their order
+MAY: dict[str, set[Role]] = {
+    "submit": {R, O, C, S, Y},
+    "rate": {R},
+    "accept": {C, S},
+    "dispatch": {C, S},
+    "report": {U},
+    "progress": {U},
+    "resolve": {U},
+    "list_cases": set(Role),
+    "read_case": set(Role),
+    "read_timeline": set(Role),
+}
+"""The policy of the house, written a second time: letting somebody else in changes this table."""
+
+
+def app_of(service: str) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    async def ready() -> dict[str, bool]:
+        return {}
+
+    return create_app(service, ROUTES[service](), IDENTITY.doorkeeper(), ready, lifespan)
+
+
+APPS = {service: app_of(service) for service in ROUTES}
+ENDPOINTS = [
+    pytest.param(app, route, method, id=f"{service}-{route.operation_id}")
+    for service, app in APPS.items()
+    for route in api_routes(app)
+    for method in sorted(route.methods or ())
+]
+
+
+async def ask(app: FastAPI, route: RouteContext, method: str, headers: dict[str, str]) -> Response:
+    path = str(route.path).replace("{story}", STORY)
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://town") as client:
+        return await client.request(method, path, headers=headers)
+
+
+@pytest.mark.parametrize(("app", "route", "method"), ENDPOINTS)
+async def test_a_role_that_is_not_allowed_is_forbidden_whatever_it_sends(
+    app: FastAPI, route: RouteContext, method: str
+) -> None:
+    for role in set(Role) - roles_of(route):
+        answer = await ask(app, route, method, dict(IDENTITY.bearer(role)))
+        assert (role, answer.status_code) == (role, 403)
+        assert answer.json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(("app", "route", "method"), ENDPOINTS)
+async def test_a_role_that_is_allowed_is_not_turned_away_at_the_door(
+    app: FastAPI, route: RouteContext, method: str
+) -> None:
+    for role in roles_of(route):
+        answer = await ask(app, route, method, dict(IDENTITY.bearer(role)))
+        assert answer.status_code not in (401, 403, 404, 405)
+
+
+@pytest.mark.parametrize(("app", "route", "method"), ENDPOINTS)
+async def test_without_credentials_nobody_gets_an_answer(
+    app: FastAPI, route: RouteContext, method: str
+) -> None:
+    for headers in ({}, {"Authorization": "Bearer x"}, {"X-API-Key": "x"}):
+        answer = await ask(app, route, method, headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+def test_the_policy_is_the_one_that_was_agreed() -> None:
+    found = {
+        route.operation_id: set(roles_of(route))
+        for app in APPS.values()
+        for route in api_routes(app)
+    }
+    assert found == MAY
+
+
+async def test_only_health_and_the_description_of_the_api_need_no_credentials() -> None:
+    for app in APPS.values():
+        transport = ASGITransport(app)
+        async with AsyncClient(transport=transport, base_url="http://town") as client:
+            described = (await client.get("/openapi.json")).json()["paths"]
+        assert described.keys() == {route.path for route in api_routes(app)}
+        open_doors = {route.path for route in iter_route_contexts(app.routes)} - described.keys()
+        assert open_doors == {
+            "/livez",
+            "/readyz",
+            "/openapi.json",
+            "/docs",
+            "/docs/oauth2-redirect",
+            "/redoc",
+        }
