@@ -29,9 +29,10 @@ class Positions:
     def place(
         self, partition: TopicPartition, following: int, last: str | None, *, check: bool
     ) -> int:
-        """Where to seek to: `following`, or the record before it, whose ce_id must be `last`."""
+        """Where to seek to: `following`, or the record before it, whose ce_id must be `last`.
+        A check that was asked for stays due until it was made."""
         self.next[partition] = following
-        if not check or following == 0:
+        if following == 0 or not (check or partition in self._unchecked):
             self._unchecked.pop(partition, None)
             return following
         self._unchecked[partition] = last
@@ -80,7 +81,8 @@ class Positions:
 
 def ce_id(record: Record) -> str | None:
     """The fact id in the record's headers, if it has one."""
-    return next((v.decode("utf-8", "replace") for k, v in record.headers if k == "ce_id"), None)
+    found = next((value for name, value in record.headers if name == "ce_id"), None)
+    return None if found is None else found.decode("utf-8", "replace")
 
 
 def _check(record: Record, expected: str | None) -> None:

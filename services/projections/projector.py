@@ -129,6 +129,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             session_timeout_ms=int(self._session_seconds * 1000),
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
+            metadata_max_age_ms=5_000,  # a topic made again is seen now, not in five minutes
             max_partition_fetch_bytes=4 * 1024 * 1024,
             partition_assignment_strategy=(StickyPartitionAssignor,),
         )

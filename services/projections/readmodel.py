@@ -117,7 +117,7 @@ def _park(
     kept: dict[str, Any] = {
         "story": story,
         "value": Binary(value),
-        "headers": [[header, Binary(text)] for header, text in headers],
+        "headers": [[header, Binary(text or b"")] for header, text in headers],
     }
     if reason is not None:
         kept["reason"] = reason
