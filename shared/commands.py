@@ -32,16 +32,25 @@ class Said(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    occurred: Instant | None = Field(None, description="when it happened, if not just now")
+    occurred: Instant | None = Field(
+        None,
+        description="when it happened, if not just now",
+        examples=["2026-03-02T16:00:00+08:00"],
+    )
+
+
+_EXAMPLE: Final = "5b79bcd9-8dc6-5e8a-9c08-9a04390b9571"
 
 
 class Answer(BaseModel):
     """`position` is what to wait for (`at_least`) to see the effect, here or in any service."""
 
-    story: StoryId
-    position: FactId
+    story: StoryId = Field(examples=[_EXAMPLE])
+    position: FactId = Field(examples=[f"case-{_EXAMPLE}@2"])
     said: str = Field(examples=["decided", "already-so"])
-    recorded: Instant | None = Field(None, description="when it was decided")
+    recorded: Instant | None = Field(
+        None, description="when it was decided", examples=["2026-03-02T08:00:00.000Z"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Asked:
 def asked(operation: str, *roles: Role) -> Any:
     """A dependency: the request as an `Asked`, for these roles only."""
 
-    def read(
+    async def read(
         request: Request,
         response: Response,
         who: Annotated[Principal, Depends(Allow(*roles))],

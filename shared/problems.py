@@ -51,7 +51,7 @@ class Hidden(Exception):
     """There is no such story, or none that this principal may know of: the same answer."""
 
 
-_TITLES: Final[Mapping[int, str]] = {
+TITLES: Final[Mapping[int, str]] = {
     400: "The request cannot be read",
     401: "Nobody we know",
     403: "Not for this role",
@@ -83,7 +83,7 @@ def problem(
     """A problem as a response; it repeats the key under which the request may be sent again."""
     body = Problem(
         type=f"urn:wishgrid:problem:{code}",
-        title=_TITLES.get(status, "Refused"),
+        title=TITLES.get(status, "Refused"),
         status=status,
         code=code,
         detail=detail,

@@ -15,7 +15,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared import problems
 from shared.access import Doorkeeper, Principal, Role
-from shared.problems import CORRELATION, Forbidden, Problem
+from shared.openapi import describe
+from shared.problems import CORRELATION, Forbidden
 
 _CORRELATION_FORM: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -32,7 +33,7 @@ class Allow:
     def __init__(self, *roles: Role) -> None:
         self.roles = frozenset(roles)
 
-    def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: Request) -> Principal:
         doorkeeper: Doorkeeper = request.app.state.doorkeeper
         headers = request.headers
         who = doorkeeper.admit(headers.get("authorization"), headers.get("x-api-key"))
@@ -84,33 +85,30 @@ def create_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The service's app. Raises ValueError when an endpoint says not who may call it."""
-    app = FastAPI(
-        title=title,
-        version="1",
-        lifespan=lifespan,
-        responses={
-            code: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}
-            for code in (400, 401, 403, 404, 409, 413, 422, 503)
-        },
-    )
+    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.doorkeeper = doorkeeper
     problems.install(app)
     app.include_router(routes)
     if open_doors := [str(route.path) for route in api_routes(app) if not roles_of(route)]:
         raise ValueError(f"no policy says who may call {', '.join(open_doors)}")
+    policy = {
+        (str(route.path), method): sorted(roles_of(route))
+        for route in api_routes(app)
+        for method in route.methods or ()
+    }
+    describe(app, lambda path, method: [role.value for role in policy[path, method]])
     _add_health(app, ready)
     app.add_middleware(Correlated)
     return app
 
 
 def api_routes(app: FastAPI) -> Iterator[RouteContext]:
-    """The endpoints that need a principal: all but health and the description of the API.
+    """The endpoints that need a principal: all but health and the OpenAPI document.
 
     Whatever an app answers to is one, also where it comes from a router within a router.
     """
-    described = (app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url)
     for route in iter_route_contexts(app.routes):
-        if route.path not in (*_HEALTH, *described):
+        if route.path not in (*_HEALTH, app.openapi_url):
             yield route
 
 

@@ -41,14 +41,14 @@ class DispatchBody(Said):
 class ProgressBody(Said):
     """办理."""
 
-    note: Words
+    note: Words = Field(examples=["已到现场，正在疏通。"])
 
 
 class ResolveBody(Said):
     """办结. Outcomes are those of the town's profile."""
 
     outcome: CodeText = Field(examples=["resolved"])
-    note: Words
+    note: Words = Field(examples=["已疏通，未再堵。"])
 
 
 Build = Callable[[File, Profile, datetime, Sealer], CaseCommand]

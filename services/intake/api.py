@@ -51,22 +51,30 @@ class SubmitBody(Said):
     area: AreaText = Field(examples=["t3/west/g4"])
     channel: CodeText = Field(examples=["online"])
     words: Words = Field(examples=["3号楼下水道堵了,污水流到路上。"])
-    title: Line | None = Field(None, description="the first words, if absent")
-    name: Line | None = None
-    phone: Annotated[str, Field(pattern=r"^[0-9+ ()-]{5,30}$")] | None = None
-    address: Line | None = None
+    title: Line | None = Field(
+        None, description="the first words, if absent", examples=["下水道堵了"]
+    )
+    name: Line | None = Field(None, examples=["住户甲"])
+    phone: Annotated[str, Field(pattern=r"^[0-9+ ()-]{5,30}$")] | None = Field(
+        None, examples=["13800000000"]
+    )
+    address: Line | None = Field(None, examples=["3号楼2单元"])
     on_behalf_of_resident: bool = Field(
         False, description="a resident's matter that somebody else brings; so is any with a phone"
     )
-    source_ref: Annotated[SourceRef, Field(min_length=1, max_length=200)] | None = None
+    source_ref: Annotated[SourceRef, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="the sender's own id for it; no personal data", examples=["A-2026-017"]
+    )
 
 
 class RateBody(Said):
     """评单."""
 
-    resolved: bool = Field(description="was it solved?")
-    satisfaction: Annotated[int, Field(ge=1, le=5, strict=True)]
-    words: Words | None = None
+    resolved: bool = Field(description="was it solved?", examples=[True])
+    satisfaction: Annotated[int, Field(ge=1, le=5, strict=True)] = Field(
+        description="1 not at all … 5 very content", examples=[5]
+    )
+    words: Words | None = Field(None, examples=["很快，谢谢。"])
 
 
 def routes(

@@ -1,0 +1,56 @@
+"""The OpenAPI document as a client is to read it: problems, credentials and roles said once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from shared.problems import MEDIA_TYPE, TITLES, Problem
+
+_SAID: Final = (400, 401, 403, 404, 409, 413, 422, 503)
+"""How any request may end beside its answer."""
+
+Schema = dict[str, Any]
+Roles = Callable[[str, str], list[str]]
+
+
+def describe(app: FastAPI, roles: Roles) -> None:
+    """Make `app` describe itself so; `roles(path, method)` says who may call an operation."""
+    plain = app.openapi
+
+    def openapi() -> Schema:
+        if app.openapi_schema is None:
+            app.openapi_schema = _completed(plain(), roles)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _completed(schema: Schema, roles: Roles) -> Schema:
+    components: Schema = schema.setdefault("components", {})
+    schemas: Schema = components.setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    components["responses"] = {
+        f"Problem{status}": {"description": TITLES[status], "content": content} for status in _SAID
+    }
+    components["securitySchemes"] = {
+        "person": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "system": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    schema["security"] = [{"person": []}, {"system": []}]
+    for path, method, operation in _operations(schema):
+        operation["x-roles"] = roles(path, method)
+        for status in _SAID:
+            operation["responses"][str(status)] = {
+                "$ref": f"#/components/responses/Problem{status}"
+            }
+    return schema
+
+
+def _operations(schema: Schema) -> Iterator[tuple[str, str, Schema]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
