@@ -9,6 +9,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from shared.kafka import CARE, FACTS
+
 NO_ERROR = 0
 TOPIC_ALREADY_EXISTS = 36
 LEADER_SECONDS = 30.0
@@ -29,7 +31,7 @@ class Topic:
         return {"retention.ms": str(self.retention_ms), "cleanup.policy": self.cleanup_policy}
 
 
-TOPICS = (Topic("wishgrid.facts.v1"), Topic("wishgrid.care.v1"))
+TOPICS = (Topic(FACTS), Topic(CARE))
 
 
 class TopicNotAsWanted(Exception):

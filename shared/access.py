@@ -6,6 +6,7 @@ token or the key's entry, never from a parameter.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,8 @@ from shared.town import CODE, AreaText, UnitText
 
 ALGORITHMS: Final = ["EdDSA", "ES256", "RS256"]
 AUDIENCE: Final = "wishgrid"
+_STAFF_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+"""It is in every fact they cause, for ever, and not sealed."""
 
 
 class Role(StrEnum):
@@ -160,6 +163,8 @@ class Doorkeeper:
             return Principal(f"resident:{index}", claims.role, claims.town, account=claims.sub)
         if any(area.partition("/")[0] != claims.town for area in claims.areas):
             raise Unauthenticated("the token names areas of another town")
+        if not _STAFF_ID.match(claims.sub):
+            raise Unauthenticated("the sub of staff is an id of letters, digits, dots and hyphens")
         name = f"{claims.role}:{claims.sub}"
         return Principal(name, claims.role, claims.town, claims.areas, claims.unit)
 

@@ -12,7 +12,7 @@ from shared.access import Principal, Role
 from shared.contracts.base import CommandId, FactId, Instant, StoryId
 from shared.contracts.recorded import story_of
 from shared.errors import Refused
-from shared.handling import Outcome, command_id
+from shared.handling import Handled, command_id
 from shared.store import Cause
 from shared.waiting import STORY, Arrivals, parse_position, wait_for
 from shared.web import Allow
@@ -30,13 +30,18 @@ AtLeast = Annotated[
 class Said(BaseModel):
     """What somebody may say with every command."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     occurred: Instant | None = Field(
         None,
         description="when it happened, if not just now",
         examples=["2026-03-02T16:00:00+08:00"],
     )
+
+    def as_asked(self) -> bytes:
+        """What was said and nothing else: a field that a later build adds makes no other
+        request of a retry."""
+        return self.model_dump_json(exclude_defaults=True).encode()
 
 
 _EXAMPLE: Final = "5b79bcd9-8dc6-5e8a-9c08-9a04390b9571"
@@ -103,7 +108,7 @@ def asked(operation: str, *roles: Role) -> Any:
     return Depends(read)
 
 
-def answer(outcome: Outcome) -> Answer:
+def answer(outcome: Handled) -> Answer:
     """What the caller is told."""
     story = story_of(parse_position(outcome.position).stream)
     recorded: datetime | None = outcome.recorded

@@ -17,6 +17,10 @@ class Conflict(Exception):
     """Somebody else wrote to the stream first. Load again, decide again."""
 
 
+class Stale(Conflict):
+    """The stream is not at the version the caller saw. Read it, then ask again if still wanted."""
+
+
 class TooLarge(Exception):
     """The facts of one command do not fit: a fact of over 256 KB, or a commit of over 4 MB."""
 

@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Generic, Literal, Protocol, TypeVar, cast
 
 from shared.clock import Clock
@@ -13,13 +13,15 @@ from shared.contracts.base import CommandId, FactId, StreamId, SubjectId
 from shared.contracts.recorded import fact_id
 from shared.contracts.registry import AnyFact, UnknownFact
 from shared.decider import Decider
-from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused
+from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused, Stale
 from shared.sealing import Sealer
 from shared.store import Cause, Commit, EventStore, History
 from shared.town import Profile, Town
 
 ATTEMPTS: Final = 6
 _COMMANDS: Final = uuid.UUID("6b1f6c0e-7f0b-5f6e-9a0c-3c1d5a7e2b10")
+
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -60,7 +62,7 @@ class Order(Generic[S, C]):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Handled:
     """What became of an order; `position` is what to wait for to see it."""
 
     position: FactId
@@ -85,7 +87,7 @@ class Handler(Generic[S, C, F]):
         self._clock = clock
         self._keys = keys
 
-    async def handle(self, order: Order[S, C]) -> Outcome:
+    async def handle(self, order: Order[S, C]) -> Handled:
         """Decide and store. Raises Refused, Conflict (kept losing races), TooLarge, Overloaded
         or OutcomeUnknown.
 
@@ -97,21 +99,23 @@ class Handler(Generic[S, C, F]):
         for attempt in range(1, ATTEMPTS + 1):
             if earlier := history.decided_by(order.cause.command_id):
                 await self._check_same_request(order, earlier)
-                return Outcome(earlier.position, earlier.recorded, "decided")
+                return Handled(earlier.position, earlier.recorded, "decided")
             try:
                 commit = await self._decide(order, history)
                 if commit is None:
-                    return Outcome(fact_id(order.stream, history.version), None, "already-so")
+                    return Handled(fact_id(order.stream, history.version), None, "already-so")
                 await self._store.append(commit)
             except (Refused, KeyMissing):
                 if loaded:
                     raise
+            except Stale:
+                raise
             except Conflict:
-                if attempt == ATTEMPTS or order.expected is not None:
+                if attempt == ATTEMPTS:
                     raise
                 await asyncio.sleep(random.uniform(0, 0.005 * attempt))
             else:
-                return Outcome(commit.position, commit.recorded, "decided")
+                return Handled(commit.position, commit.recorded, "decided")
             history, loaded = await self._store.load(order.stream), True
         raise Conflict(order.stream)
 
@@ -124,9 +128,9 @@ class Handler(Generic[S, C, F]):
 
     async def _decide(self, order: Order[S, C], history: History) -> Commit | None:
         if order.expected is not None and order.expected != history.version:
-            raise Conflict(order.stream)
+            raise Stale(order.stream)
         state = self._fold(history)
-        now = self._clock.now()
+        now = max(self._clock.now(), history.recorded or _LONG_AGO)
         profile = order.town.profile_at(now)
         prepared = await order.prepare(state, profile, now)
         facts = self._decider.decide(state, prepared.command)

@@ -2,10 +2,12 @@
 
 The one database that services share, each under its own credentials: intake writes, the others
 read. `residents`: `{_id: blind index, resident}`. `keys`: `{_id: subject, wrapped}`; an erased
-subject stays as `{_id: subject, erased_at}`, so that no key is made for it again.
+subject stays as `{_id: subject, erased_at}`, so that no key is made for it again. `canary` tells
+whether the secrets at hand are those it was begun with.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterable
 from time import monotonic
@@ -13,15 +15,36 @@ from typing import Final
 
 import bson
 from bson.raw_bson import RawBSONDocument
+from pymongo.errors import DuplicateKeyError
 
 from shared.contracts.base import ResidentId, SubjectId, TownId
 from shared.errors import KeyMissing
 from shared.group_commit import AlreadyThere, GroupInsert
-from shared.mongo import Database
+from shared.mongo import Database, Document
 from shared.sealing import InstallationKeys, Sealer, new_key
 
 _CACHE_SECONDS: Final = 60.0
 _CACHE_SIZE: Final = 20_000
+
+
+async def check_secrets(database: Database, secrets: InstallationKeys) -> None:
+    """Raise ValueError when these are not the secrets the key store was begun with: under another
+    master key nothing opens, under another index key nobody is recognised."""
+    name, town = SubjectId("canary"), TownId("canary")
+    document: Document = {
+        "_id": name,
+        "wrapped": secrets.wrap(name, new_key()),
+        "index": secrets.blind(town, "canary", "canary"),
+    }
+    with contextlib.suppress(DuplicateKeyError):
+        await database["canary"].insert_one(document)
+    first = await database["canary"].find_one({"_id": name}) or document
+    if first["index"] != document["index"]:
+        raise ValueError("the index key is not the one this key store was begun with")
+    try:
+        secrets.unwrap(name, bytes(first["wrapped"]))
+    except KeyMissing:
+        raise ValueError("the master key is not the one this key store was begun with") from None
 
 
 class KeyReader:

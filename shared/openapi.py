@@ -1,6 +1,6 @@
 """The OpenAPI document as a client is to read it: problems, credentials and roles said once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -14,21 +14,26 @@ Schema = dict[str, Any]
 Roles = Callable[[str, str], list[str]]
 
 
-def describe(app: FastAPI, roles: Roles) -> None:
-    """Make `app` describe itself so; `roles(path, method)` says who may call an operation."""
+def describe(app: FastAPI, roles: Roles, examples: Mapping[str, str]) -> None:
+    """Make `app` describe itself so; `roles(path, method)` says who may call an operation,
+    `examples` what the town calls the things that fields of these names take."""
     plain = app.openapi
 
     def openapi() -> Schema:
         if app.openapi_schema is None:
-            app.openapi_schema = _completed(plain(), roles)
+            app.openapi_schema = _completed(plain(), roles, examples)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
 
 
-def _completed(schema: Schema, roles: Roles) -> Schema:
+def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Schema:
     components: Schema = schema.setdefault("components", {})
     schemas: Schema = components.setdefault("schemas", {})
+    for model in schemas.values():
+        for name, field in model.get("properties", {}).items():
+            if name in examples:
+                field["examples"] = [examples[name]]
     schemas["Problem"] = Problem.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

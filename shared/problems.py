@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from shared.access import Unauthenticated
 from shared.errors import (
     Conflict,
+    IncompleteHistory,
     KeyMissing,
     NotReady,
     NotYet,
@@ -73,6 +74,7 @@ _SIMPLE: Final[Mapping[type[Exception], tuple[int, str, str]]] = {
     Overloaded: (503, "overloaded", "nothing was written; send the same again"),
     OutcomeUnknown: (503, "outcome-unknown", "send the same again with the same key"),
     NotReady: (503, "not-ready", "this service is not ready to answer"),
+    IncompleteHistory: (503, "not-ready", "this build does not know all that happened here"),
     PyMongoError: (503, "store-away", "the store did not answer; send the same again"),
 }
 

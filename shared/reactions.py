@@ -2,8 +2,8 @@
 
 A policy is pure: `(fact, town) -> reactions`, at most one per target stream. The command id is
 derived from fact, policy and target, so replaying the whole topic appends nothing. What a rule
-refuses is kept in `issues` and not judged again; what raises parks its story in `parked`, with
-all that follows in it, until `replay`.
+refuses is kept in `issues` and not judged again; what raises or does not read parks its story in
+`parked`, with all that follows in it.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 
 from shared.contracts.base import CommandId, StoryId
 from shared.contracts.recorded import Recorded, Unreadable, from_wire, kind_of
+from shared.contracts.registry import UnknownFact
 from shared.errors import NotReady, Refused
 from shared.handling import Handler, Order, Prepared, command_id
 from shared.kafka import INFRASTRUCTURE, Record
@@ -56,7 +57,8 @@ class Reactions(Generic[S, C]):
         self._complete = complete
         self._kind = listens_to
         self.lacks: str | None = None
-        """The profile a fact was recorded under that is not known here: it waits until it is."""
+        """What this build or installation lacks to understand a fact; it waits until that is
+        there: a profile, or a type of fact that a newer build records."""
         self._issues = database["issues"]
         self._parked = database["parked"]
         self._seen = database["seen"].with_options(write_concern=WriteConcern(w=1))
@@ -99,7 +101,7 @@ class Reactions(Generic[S, C]):
             try:
                 recorded = from_wire(record.value, record.headers)
             except Unreadable as wrong:
-                await self._park(record, None, f"unreadable: {wrong}")
+                await self._park(record, None, str(wrong))
                 continue
             if kind_of(recorded.stream) == self._kind:
                 stories[recorded.story].append((record, recorded))
@@ -132,6 +134,10 @@ class Reactions(Generic[S, C]):
     async def _react(self, recorded: Recorded, judged: set[str]) -> None:
         if lack := self._towns.lack(recorded.town, recorded.profile):
             raise NotReady(lack)
+        if isinstance(recorded.fact, UnknownFact):
+            raise NotReady(
+                f"{recorded.id} is a {recorded.fact.type}, which this build does not know"
+            )
         town = self._towns[recorded.town]
         for reaction in self._policy(recorded, town):
             name = command_id(recorded.id, reaction.policy, reaction.stream)
@@ -171,7 +177,7 @@ class Reactions(Generic[S, C]):
 
     async def _park(self, record: Record, recorded: Recorded | None, reason: str) -> None:
         document: Document = {
-            "story": None if recorded is None else recorded.story,
+            "story": recorded.story if recorded else (record.key or b"").decode("utf-8", "replace"),
             "fact": None if recorded is None else recorded.id,
             "reason": reason,
             "value": Binary(record.value or b""),

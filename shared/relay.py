@@ -51,6 +51,8 @@ class Relay:
         self._saved_at = 0.0
         self.leading = False
         self.published = 0
+        self.fault: str | None = None
+        """Why it stands still, if it does."""
 
     async def run(self) -> None:
         """Relay until cancelled; the lease is then released for the next one."""
@@ -62,6 +64,9 @@ class Relay:
                     log.warning("relay lease lost", topic=self._topic)
                 except (PyMongoError, KafkaError) as failed:
                     log.warning("relay starts over", error=f"{type(failed).__name__}: {failed}")
+                except ValueError as wrong:  # another instance would fare no better: stand still
+                    self.fault = str(wrong)
+                    log.critical("a commit does not read; the relay stands still", error=self.fault)
                 self.leading = False
                 await asyncio.sleep(self._pause)
         finally:
@@ -84,6 +89,7 @@ class Relay:
                 commits = await feed.next()
                 await self._publish(producer, commits)
                 await self._save(feed, force=bool(commits))
+                self.fault = None
         finally:
             await feed.close()
             await producer.stop()

@@ -1,6 +1,5 @@
 """Every setting of every service, from the environment (`WISHGRID_*`), typed."""
 
-import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -18,7 +17,8 @@ class Settings(BaseSettings):
     mongo: str
     """URI of the replica set."""
     database_prefix: str = "wishgrid"
-    """Databases are `<prefix>_intake`, `_dispatch`, `_keys`, `_views`, `_views_<generation>`."""
+    """Databases are `<prefix>_intake`, `_dispatch`, `_projections`, `_keys`, `_views` and
+    `_views_<generation>`."""
     topic_prefix: str = ""
     """Before the name of each topic and consumer group: installations that share a cluster."""
     towns: Path = Path("deploy/towns")
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """JWKS with the public keys that tokens are signed with."""
     token_issuer: str = "wishgrid-development"
     """`iss` that tokens must carry."""
-    instance: str = socket.gethostname()
+    instance: str
     """Name of this replica, unique among live ones and kept over restarts."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -101,6 +101,11 @@ class History:
         return self.commits[-1].last if self.commits else 0
 
     @property
+    def recorded(self) -> datetime | None:
+        """When the last commit was recorded."""
+        return self.commits[-1].recorded if self.commits else None
+
+    @property
     def facts(self) -> list[AnyFact]:
         return [fact for commit in self.commits for fact in commit.facts]
 

@@ -98,8 +98,9 @@ class Profile(_File):
     @cached_property
     def digest(self) -> str:
         """The first 8 hex digits of the SHA-256 of what the profile says."""
-        said = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(said.encode()).hexdigest()[:8]
+        said = self.model_dump(mode="json", exclude_defaults=True)  # not what a later build adds
+        text = json.dumps(said, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def kind(self, kind: str) -> Kind:
         """Raises Refused `unknown-kind`."""
@@ -170,6 +171,21 @@ class Towns(dict[TownId, Town]):
         """`<town>@<n>` → digest, of every profile known here."""
         return {f"{p.town}@{p.n}": p.digest for town in self.values() for p in town.profiles}
 
+    def examples(self) -> dict[str, str]:
+        """What the first town calls things, by the name of the field that takes them."""
+        town = next(iter(self.values()))
+        profile = town.profiles[-1]
+        kind, said = next(iter(profile.kinds.items()))
+        known = {
+            "kind": kind,
+            "category": next(iter(said.categories)),
+            "area": max((area.id for area in profile.areas), key=len),
+            "channel": next(iter(profile.channels)),
+            "outcome": next(iter(profile.outcomes)),
+            "unit": next(iter(town.units), "unit"),
+        }
+        return {field: str(value) for field, value in known.items()}
+
     def lack(self, town: TownId, version: ProfileVersion) -> str | None:
         """What is missing to understand a fact recorded under this profile; None if nothing."""
         if town in self and any(p.version == version for p in self[town].profiles):
@@ -205,6 +221,9 @@ def _check_order(place: Path, profiles: Iterable[Profile]) -> None:
             raise ValueError(f"{place}: two towns, or profile {profile.n} twice")
         if before and profile.effective <= before.effective:
             raise ValueError(f"{place}: profile {profile.n} must take effect after {before.n}")
+        if before and (dropped := (before.kinds.keys() - profile.kinds.keys())):
+            # Its open cases could not be resolved any more.
+            raise ValueError(f"{place}: profile {profile.n} drops kind {', '.join(dropped)}")
         before = profile
 
 

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -82,9 +82,13 @@ def create_app(
     routes: APIRouter,
     doorkeeper: Doorkeeper,
     ready: Ready,
+    examples: Mapping[str, str],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    """The service's app. Raises ValueError when an endpoint says not who may call it."""
+    """The service's app; `examples` are shown in its description.
+
+    Raises ValueError when an endpoint says not who may call it.
+    """
     app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.doorkeeper = doorkeeper
     problems.install(app)
@@ -96,7 +100,7 @@ def create_app(
         for route in api_routes(app)
         for method in route.methods or ()
     }
-    describe(app, lambda path, method: [role.value for role in policy[path, method]])
+    describe(app, lambda path, method: [role.value for role in policy[path, method]], examples)
     _add_health(app, ready)
     app.add_middleware(Correlated)
     return app

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from shared.kafka import FACTS, broker, consume, fact_producer
+from shared.keystore import check_secrets
 from shared.lease import Lease
 from shared.mongo import Database
 from shared.mongo_store import MongoStore
@@ -41,6 +42,7 @@ class WritingService:
         """Everything running; finished in order on the way out."""
         settings = self.house.settings
         await register_profiles(self.home, self.house.towns)
+        await check_secrets(self.house.database("keys"), self.house.secrets)
         await self.store.prepare()
         await reactions.prepare(self.home)
         self._reactions = reactions
@@ -57,10 +59,12 @@ class WritingService:
         await self.store.close()
 
     async def ready(self) -> dict[str, bool]:
-        """MongoDB answers, reactions have joined once, and no fact waits for a profile that is
-        not known here. Kafka may be away later: what is accepted then goes out when it is back."""
+        """MongoDB answers, reactions have joined once, no fact waits for a profile or a build
+        that knows it, and every commit reads. Kafka may be away later: what is accepted then
+        goes out when it is back."""
         return {
             "mongo": await answers(self.house.mongo),
             "reactions": self._joined.yes,
-            "profiles": self._reactions is not None and self._reactions.lacks is None,
+            "understood": self._reactions is not None and self._reactions.lacks is None,
+            "relay": self.relay.fault is None,
         }

@@ -109,17 +109,20 @@ def opened(kind: Code = APPEAL) -> CaseOpened:
 
 
 def dispatched(unit: UnitId = DRAINS, n: int = 1) -> CaseDispatched:
-    return CaseDispatched(by=COMMUNITY, unit=unit, target=TargetId(f"assignment-{n}"))
+    return CaseDispatched(
+        by=COMMUNITY, unit=unit, role="lead", assignment=TargetId(f"assignment-{n}")
+    )
 
 
 def reported(unit: UnitId = DRAINS, n: int = 1) -> UnitReported:
     return UnitReported(by=CREW, unit=unit, to=TargetId(f"assignment-{n}"))
 
 
-def resolved(unit: UnitId = DRAINS, *, rating_asked: bool = True) -> CaseResolved:
+def resolved(unit: UnitId = DRAINS, n: int = 1, *, rating_asked: bool = True) -> CaseResolved:
     return CaseResolved(
         by=CREW,
         unit=unit,
+        to=TargetId(f"assignment-{n}"),
         outcome=Code("resolved"),
         note=sealed("疏通了"),
         rating_asked=rating_asked,
@@ -141,7 +144,9 @@ def rated(case_version: int, *, solved: bool, satisfaction: int = 4) -> WishRate
 
 
 ACCEPTED: Final = CaseAccepted(by=COMMUNITY, due=DUE)
-PROGRESS: Final = ProgressReported(by=CREW, unit=DRAINS, note=sealed("在修"))
+PROGRESS: Final = ProgressReported(
+    by=CREW, unit=DRAINS, to=TargetId("assignment-1"), note=sealed("在修")
+)
 REOPENED: Final = CaseReopened(by=POLICY, wish_version=4, due=LATER)
 CLOSED: Final = CaseClosed(by=POLICY, reason=Code("rated"), wish_version=8)
 
@@ -167,7 +172,7 @@ CASE_FACTS: Final[tuple[DispatchFact, ...]] = (
     REOPENED,
     dispatched(LIGHTS, 2),
     reported(LIGHTS, 2),
-    resolved(LIGHTS),
+    resolved(LIGHTS, 2),
     CLOSED,
 )
 """The case of the same story."""

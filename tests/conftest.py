@@ -112,6 +112,7 @@ async def house(stack_servers: Servers, tmp_path: Path) -> AsyncIterator[House]:
             master_key_file=secrets.folder / "master.key",
             index_key_file=secrets.folder / "index.key",
             token_keys_file=secrets.folder / "token-keys.json",
+            instance="test-1",
         )
     )
     yield furnished
@@ -301,11 +302,16 @@ def whole_story(story: StoryId) -> tuple[list[Recorded], list[Recorded]]:
             )
         ],
         [CaseAccepted(by=OFFICER, due=DAWN + timedelta(days=5))],
-        [CaseDispatched(by=OFFICER, unit=UNIT, target=target)],
+        [CaseDispatched(by=OFFICER, unit=UNIT, role="lead", assignment=target)],
         [UnitReported(by=unit, unit=UNIT, to=target)],
         [
             CaseResolved(
-                by=unit, unit=UNIT, outcome=Code("resolved"), note=sealed(story), rating_asked=True
+                by=unit,
+                unit=UNIT,
+                to=target,
+                outcome=Code("resolved"),
+                note=sealed(story),
+                rating_asked=True,
             )
         ],
         [CaseClosed(by=policy, reason=Code("rated"), wish_version=4)],

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from services.dispatch.case import Case, File, Unopened
 from services.dispatch.commands import (
     Accept,
     CaseCommand,
@@ -17,12 +16,13 @@ from services.dispatch.commands import (
     Resolve,
 )
 from services.dispatch.deadlines import resolution_due
+from services.dispatch.states import Case, File, Unopened
 from shared.access import Principal, Role
 from shared.commands import Answer, Asked, Said, StoryText, Words, answer, asked
-from shared.contracts.base import StoryId, SubjectId, UnitId
+from shared.contracts.base import Sealed, StoryId, SubjectId, UnitId
 from shared.contracts.dispatch import DispatchFact
 from shared.contracts.recorded import stream_id
-from shared.errors import NotYet, Refused
+from shared.errors import KeyMissing, NotYet, Refused
 from shared.handling import Handler, Order, Prepared, Sealers
 from shared.problems import Hidden
 from shared.sealing import Sealer
@@ -35,7 +35,7 @@ Cases = Handler[Case, CaseCommand, DispatchFact]
 class DispatchBody(Said):
     """派单."""
 
-    unit: UnitText = Field(examples=["sanitation-station"])
+    unit: UnitText = Field(examples=["unit"])
 
 
 class ProgressBody(Said):
@@ -51,7 +51,9 @@ class ResolveBody(Said):
     note: Words = Field(examples=["已疏通，未再堵。"])
 
 
-Build = Callable[[File, Profile, datetime, Sealer], CaseCommand]
+Seal = Callable[[str, str], Sealed]
+"""Seals the text of a field for the case's subject. Raises KeyMissing once that was erased."""
+Build = Callable[[File, Profile, datetime, Seal], CaseCommand]
 
 
 class CaseDesk:
@@ -77,8 +79,14 @@ class CaseDesk:
                 raise NotYet(stream)
             check_sight(case, ask.who)
             profile.check_occurred(ask.who.role, body.occurred, now)
-            sealer = await self._keys.sealer(SubjectId(case.file.resident or story))
-            return Prepared(build(case.file, profile, now, sealer), sealer)
+            sealer = await self._sealer(SubjectId(case.file.resident or story))
+
+            def seal(field: str, text: str) -> Sealed:
+                if sealer is None:
+                    raise KeyMissing(story)
+                return sealer.seal(story, field, text)
+
+            return Prepared(build(case.file, profile, now, seal), sealer)
 
         order = Order(
             stream,
@@ -86,10 +94,17 @@ class CaseDesk:
             ask.cause(),
             prepare,
             occurred=body.occurred,
-            request=body.model_dump_json().encode(),
+            request=body.as_asked(),
             expected=ask.expected,
         )
         return answer(await self._cases.handle(order))
+
+    async def _sealer(self, subject: SubjectId) -> Sealer | None:
+        """None once the subject was erased: the case goes on, without texts."""
+        try:
+            return await self._keys.sealer(subject)
+        except KeyMissing:
+            return None
 
     def town(self, who: Principal) -> Town:
         """The town of the principal."""
@@ -119,7 +134,7 @@ def routes(desk: CaseDesk) -> APIRouter:
     ) -> Answer:
         """受理: answer for it. The deadline follows from the kind."""
 
-        def build(file: File, profile: Profile, now: datetime, _: Sealer) -> CaseCommand:
+        def build(file: File, profile: Profile, now: datetime, _: Seal) -> CaseCommand:
             return Accept(by=ask.who.actor, due=resolution_due(profile, file.kind, now))
 
         return await desk.do(ask, story, body, build)
@@ -132,7 +147,7 @@ def routes(desk: CaseDesk) -> APIRouter:
     ) -> Answer:
         """派单: name the unit that leads."""
 
-        def build(_: File, __: Profile, ___: datetime, ____: Sealer) -> CaseCommand:
+        def build(_: File, __: Profile, ___: datetime, ____: Seal) -> CaseCommand:
             desk.town(ask.who).check_unit(body.unit)
             return Dispatch(by=ask.who.actor, unit=body.unit)
 
@@ -146,7 +161,7 @@ def routes(desk: CaseDesk) -> APIRouter:
     ) -> Answer:
         """报到: the unit has taken it up."""
 
-        def build(_: File, __: Profile, ___: datetime, ____: Sealer) -> CaseCommand:
+        def build(_: File, __: Profile, ___: datetime, ____: Seal) -> CaseCommand:
             return ReportIn(by=ask.who.actor, unit=_unit(ask.who))
 
         return await desk.do(ask, story, body, build)
@@ -159,8 +174,8 @@ def routes(desk: CaseDesk) -> APIRouter:
     ) -> Answer:
         """办理: how far the unit is."""
 
-        def build(_: File, __: Profile, ___: datetime, sealer: Sealer) -> CaseCommand:
-            note = sealer.seal(story, "note", body.note)
+        def build(_: File, __: Profile, ___: datetime, seal: Seal) -> CaseCommand:
+            note = seal("note", body.note)
             return ReportProgress(by=ask.who.actor, unit=_unit(ask.who), note=note)
 
         return await desk.do(ask, story, body, build)
@@ -173,13 +188,13 @@ def routes(desk: CaseDesk) -> APIRouter:
     ) -> Answer:
         """办结: the unit is done. Where the profile asks no rating, this closes the case."""
 
-        def build(file: File, profile: Profile, _: datetime, sealer: Sealer) -> CaseCommand:
+        def build(file: File, profile: Profile, _: datetime, seal: Seal) -> CaseCommand:
             profile.check_code("outcome", body.outcome, profile.outcomes)
             return Resolve(
                 by=ask.who.actor,
                 unit=_unit(ask.who),
                 outcome=body.outcome,
-                note=sealer.seal(story, "note", body.note),
+                note=seal("note", body.note),
                 rating_asked=profile.kind(file.kind).rating_asked,
             )
 

@@ -30,7 +30,14 @@ def create(house: House) -> FastAPI:
             yield
 
     desk = CaseDesk(cases, keys, house.towns, service.arrivals, house.settings.wait_seconds)
-    return create_app("wishgrid dispatch", routes(desk), house.doorkeeper, service.ready, lifespan)
+    return create_app(
+        "wishgrid dispatch",
+        routes(desk),
+        house.doorkeeper,
+        service.ready,
+        house.towns.examples(),
+        lifespan,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A case: its states, what may happen, what is true after it."""
+"""A case: what may happen, and what is true after it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from services.dispatch.commands import (
@@ -13,12 +13,21 @@ from services.dispatch.commands import (
     Resolve,
     TakeRating,
 )
+from services.dispatch.states import (
+    Accepted,
+    Case,
+    Closed,
+    Dispatched,
+    File,
+    Opened,
+    OpenedCase,
+    Resolved,
+    UnderWay,
+    Unopened,
+)
 from shared.contracts.base import (
-    AreaId,
     Code,
-    ResidentId,
     TargetId,
-    UnitId,
 )
 from shared.contracts.dispatch import (
     CaseAccepted,
@@ -36,75 +45,6 @@ from shared.errors import Refused
 
 RATED: Final = Code("rated")
 NO_RATING_ASKED: Final = Code("no-rating-asked")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """What stays with the case through its states. `wish_version`: the last fact of the wish
-    taken in; `units`: every unit named so far, in order."""
-
-    kind: Code
-    category: Code
-    area: AreaId
-    resident: ResidentId | None
-    wish_version: int
-    units: tuple[UnitId, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Unopened:
-    """The wish has not arrived here yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Taken up; nobody has answered for it yet."""
-
-    file: File
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The community answers for it; no unit is named (or none any more)."""
-
-    file: File
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatched:
-    """`unit` was named and has not reported in to `target`."""
-
-    file: File
-    unit: UnitId
-    target: TargetId
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """`unit` reported in and is at work."""
-
-    file: File
-    unit: UnitId
-    target: TargetId
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """`unit` says it is done; the resident's word is awaited."""
-
-    file: File
-    unit: UnitId
-    outcome: Code
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Written off."""
-
-    file: File
-
-
-Case = Unopened | Opened | Accepted | Dispatched | UnderWay | Resolved | Closed
 
 
 def decide(case: Case, command: CaseCommand) -> list[DispatchFact]:
@@ -154,7 +94,7 @@ def _dispatch(case: Case, c: Dispatch) -> list[DispatchFact]:
     match case:
         case Accepted(file=file):
             target = TargetId(f"assignment-{len(file.units) + 1}")
-            return [CaseDispatched(by=c.by, unit=c.unit, target=target)]
+            return [CaseDispatched(by=c.by, unit=c.unit, role="lead", assignment=target)]
         case Dispatched(unit=unit) | UnderWay(unit=unit) | Resolved(unit=unit):
             if unit == c.unit:
                 return []
@@ -173,8 +113,8 @@ def _report_in(case: Case, c: ReportIn) -> list[DispatchFact]:
 
 def _report_progress(case: Case, c: ReportProgress) -> list[DispatchFact]:
     match case:
-        case UnderWay(unit=unit) if unit == c.unit:
-            return [ProgressReported(by=c.by, unit=unit, note=c.note)]
+        case UnderWay(unit=unit, target=target) if unit == c.unit:
+            return [ProgressReported(by=c.by, unit=unit, to=target, note=c.note)]
         case Dispatched(unit=unit) if unit == c.unit:
             raise Refused("not-reported-in", "report in before you report progress")
         case Resolved(unit=unit) if unit == c.unit:
@@ -184,9 +124,14 @@ def _report_progress(case: Case, c: ReportProgress) -> list[DispatchFact]:
 
 def _resolve(case: Case, c: Resolve) -> list[DispatchFact]:
     match case:
-        case UnderWay(unit=unit) if unit == c.unit:
+        case UnderWay(unit=unit, target=target) if unit == c.unit:
             resolved = CaseResolved(
-                by=c.by, unit=unit, outcome=c.outcome, note=c.note, rating_asked=c.rating_asked
+                by=c.by,
+                unit=unit,
+                to=target,
+                outcome=c.outcome,
+                note=c.note,
+                rating_asked=c.rating_asked,
             )
             if c.rating_asked:
                 return [resolved]
@@ -194,8 +139,6 @@ def _resolve(case: Case, c: Resolve) -> list[DispatchFact]:
         case Dispatched(unit=unit) if unit == c.unit:
             raise Refused("not-reported-in", "report in before you resolve")
         case Resolved(unit=unit, outcome=outcome) if unit == c.unit:
-            if outcome == c.outcome:
-                return []
             raise Refused("already-resolved", f"the case was resolved as {outcome}")
     raise _not_theirs(case)
 
@@ -206,9 +149,7 @@ def _not_theirs(case: Case) -> Refused:
     return Refused("not-the-named-unit", "another unit was named")
 
 
-def _take_rating(case: Case, c: TakeRating) -> list[DispatchFact]:
-    if isinstance(case, Unopened):
-        raise Refused("not-yet")
+def _take_rating(case: OpenedCase, c: TakeRating) -> list[DispatchFact]:
     if c.wish_version <= case.file.wish_version:
         return []
     if not isinstance(case, Resolved):
@@ -233,7 +174,7 @@ def evolve(case: Case, fact: DispatchFact) -> Case:
             return Accepted(file)
         case CaseDispatched():
             named = replace(file, units=(*file.units, fact.unit))
-            return Dispatched(named, fact.unit, fact.target)
+            return Dispatched(named, fact.unit, fact.assignment)
         case UnitReported():
             return UnderWay(file, fact.unit, fact.to)
         case ProgressReported():

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from services.dispatch.case import Case, Unopened
 from services.dispatch.commands import CaseCommand, Open, TakeRating
 from services.dispatch.deadlines import resolution_due
+from services.dispatch.states import Case, Unopened
 from shared.contracts.base import ActorId
 from shared.contracts.intake import WishRated, WishSubmitted
 from shared.contracts.recorded import Recorded, stream_id
@@ -43,6 +43,8 @@ def react(recorded: Recorded, town: Town) -> tuple[Reaction[CaseCommand], ...]:
 
 def complete(case: Case, command: CaseCommand, profile: Profile, now: datetime) -> CaseCommand:
     """The command with the deadline that only the case's kind and the profile tell."""
-    if isinstance(command, TakeRating) and not isinstance(case, Unopened):
+    if isinstance(case, Unopened):
+        return command
+    if isinstance(command, TakeRating) and not command.resolved:
         return replace(command, due=resolution_due(profile, case.file.kind, now))
     return command

@@ -46,10 +46,10 @@ Wishes = Handler[Wish, WishCommand, IntakeFact]
 class SubmitBody(Said):
     """点单. Kinds, categories, areas and channels are those of the town's profile."""
 
-    kind: CodeText = Field(examples=["appeal"])
-    category: CodeText = Field(examples=["sanitation"])
-    area: AreaText = Field(examples=["t3/west/g4"])
-    channel: CodeText = Field(examples=["online"])
+    kind: CodeText = Field(examples=["kind"])
+    category: CodeText = Field(examples=["category"])
+    area: AreaText = Field(examples=["town/community/grid"])
+    channel: CodeText = Field(examples=["channel"])
     words: Words = Field(examples=["3号楼下水道堵了,污水流到路上。"])
     title: Line | None = Field(
         None, description="the first words, if absent", examples=["下水道堵了"]
@@ -62,8 +62,8 @@ class SubmitBody(Said):
     on_behalf_of_resident: bool = Field(
         False, description="a resident's matter that somebody else brings; so is any with a phone"
     )
-    source_ref: Annotated[SourceRef, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="the sender's own id for it; no personal data", examples=["A-2026-017"]
+    source_ref: Annotated[SourceRef, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")] | None = Field(
+        None, description="the sender's own id for it; it is not sealed", examples=["A-2026-017"]
     )
 
 
@@ -114,7 +114,7 @@ def routes(
             ask.cause(),
             prepare,
             occurred=body.occurred,
-            request=body.model_dump_json().encode(),
+            request=body.as_asked(),
             opens=True,
         )
         return answer(await wishes.handle(order))
@@ -149,7 +149,7 @@ def routes(
             ask.cause(),
             prepare,
             occurred=body.occurred,
-            request=body.model_dump_json().encode(),
+            request=body.as_asked(),
             expected=ask.expected,
         )
         return answer(await wishes.handle(order))

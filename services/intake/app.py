@@ -29,7 +29,14 @@ def create(house: House) -> FastAPI:
         await keys.close()
 
     endpoints = routes(wishes, keys, house.towns, service.arrivals, house.settings.wait_seconds)
-    return create_app("wishgrid intake", endpoints, house.doorkeeper, service.ready, lifespan)
+    return create_app(
+        "wishgrid intake",
+        endpoints,
+        house.doorkeeper,
+        service.ready,
+        house.towns.examples(),
+        lifespan,
+    )
 
 
 if __name__ == "__main__":

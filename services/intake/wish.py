@@ -180,8 +180,8 @@ def _rate(wish: Wish, c: Rate) -> list[IntakeFact]:
 
 
 def _rated_before(rating: tuple[bool, int] | None, c: Rate) -> list[IntakeFact]:
-    if rating != (c.resolved, c.satisfaction):
-        raise Refused("already-rated", "this resolution was rated otherwise")
+    if rating != (c.resolved, c.satisfaction) or c.words is not None:
+        raise Refused("already-rated", "this resolution was rated; a second word would be lost")
     return []
 
 

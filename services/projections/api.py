@@ -1,12 +1,10 @@
 """HTTP out: the case list, a case, its timeline. Scope comes from the token, never a parameter."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
 
+from services.projections.answers import CaseDetail, CasePage, CaseRow, State, TimelineEntry
 from services.projections.reading import (
     Opened,
     Sort,
@@ -32,64 +30,7 @@ from shared.town import AreaText, CodeText, UnitText
 from shared.waiting import parse_position, wait_for, wait_until
 from shared.web import Allow
 
-State = Literal["submitted", "opened", "accepted", "dispatched", "underway", "resolved", "closed"]
 EVERYBODY = tuple(Role)
-
-
-class Rating(BaseModel):
-    resolved: bool
-    satisfaction: int
-
-
-class CaseRow(BaseModel):
-    """One line of the case list. `title` is null for who may not read it, or once erased."""
-
-    story: StoryId
-    area: str
-    kind: str
-    category: str
-    channel: str
-    title: str | None
-    state: State
-    unit: str | None = None
-    submitted: datetime
-    due: datetime | None = None
-    outcome: str | None = None
-    rating: Rating | None = None
-    moved: datetime
-
-
-class CasePage(BaseModel):
-    """`next` goes into `after` for the following page; absent on the last."""
-
-    items: list[CaseRow]
-    next: str | None = None
-
-
-class CaseDetail(CaseRow):
-    """One case with what was said."""
-
-    words: str | None
-    name: str | None
-    phone: str | None
-    address: str | None
-    submitted_by: str
-    source_ref: str | None = None
-    versions: Mapping[str, int] = Field(description="per stream kind, what has arrived here")
-
-
-class TimelineEntry(BaseModel):
-    """One fact. `details` are its codes and ids, `texts` what was written, where readable."""
-
-    id: str
-    type: str
-    by: str
-    occurred: datetime
-    recorded: datetime
-    correlation: str
-    causation: str | None = None
-    details: dict[str, Any]
-    texts: dict[str, str]
 
 
 class Reader:
@@ -184,6 +125,7 @@ def routes(reader: Reader) -> APIRouter:
             {
                 **_row(row, opened),
                 **{f: opened.text(story, f, wish) for f in ("words", "name", "phone", "address")},
+                "rating_words": opened.text(story, "words", wish.get("rating", {})),
                 "submitted_by": wish["submitted_by"],
                 "source_ref": wish.get("source_ref"),
                 "versions": found["v"],
@@ -201,7 +143,8 @@ def routes(reader: Reader) -> APIRouter:
         await reader.wait(who, resident, at_least)
         await reader.case(who, resident, story)
         found = reader.model.database["timeline"].find({"story": story})
-        entries = await found.sort([("recorded", 1), ("_id", 1)]).to_list(None)
+        in_order = [("recorded", 1), ("stream", 1), ("version", 1)]
+        entries = await found.sort(in_order).to_list(None)
         opened = await reader.texts.open(who, entries)
         await reader.access_log.note(who, "read-timeline", [story])
         return [_entry(entry, opened) for entry in entries]
@@ -216,9 +159,12 @@ async def _wait_until(
         found = (await reader.model.stories([story])).get(story)
         if found is None or not sees(who, resident, dict(found)):
             return False
+        row = found["wrote"].get("case_list", {})
+        if STATES.index(row.get("state", STATES[0])) >= wanted:
+            return True
         if "stuck" in found:
             raise NotYet(f"case-{story}", parked=True)
-        return STATES.index(found["wrote"].get("case_list", {}).get("state", "submitted")) >= wanted
+        return False
 
     wanted = STATES.index(state)
     await wait_until(got_there, f"{story} {state}", reader.wait_seconds)

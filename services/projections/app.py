@@ -11,7 +11,7 @@ from services.projections.projector import Projector
 from services.projections.readmodel import ReadModel
 from shared.access_log import AccessLog
 from shared.kafka import FACTS
-from shared.keystore import KeyReader
+from shared.keystore import KeyReader, check_secrets
 from shared.serving import House, answers, in_background, register_profiles, serve
 from shared.web import create_app
 
@@ -38,6 +38,7 @@ def create(house: House) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await register_profiles(home, house.towns)
+        await check_secrets(house.database("keys"), house.secrets)
         await generation.prepare()
         async with in_background(projector.run()):
             yield
@@ -47,10 +48,17 @@ def create(house: House) -> FastAPI:
         return {
             "mongo": await answers(house.mongo),
             "projector": projector.joined and projector.fault is None,
-            "profiles": projector.lacks is None,
+            "understood": projector.lacks is None,
         }
 
-    return create_app("wishgrid projections", routes(reader), house.doorkeeper, ready, lifespan)
+    return create_app(
+        "wishgrid projections",
+        routes(reader),
+        house.doorkeeper,
+        ready,
+        house.towns.examples(),
+        lifespan,
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ class Generation:
             except OperationFailure as failed:
                 if failed.code != NAMESPACE_EXISTS:
                     raise
-        await self.database["timeline"].create_index([("story", 1), ("recorded", 1), ("_id", 1)])
+        await self.database["timeline"].create_index(
+            [("story", 1), ("recorded", 1), ("stream", 1), ("version", 1)]
+        )
         await self.database["parked"].create_index([("story", 1)])
         for view in VIEWS:
             for index in view.indexes:

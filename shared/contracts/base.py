@@ -55,8 +55,11 @@ class Sealed(BaseModel):
 
 
 class Fact(BaseModel):
-    """Something that became true. `by` is who did it."""
+    """Something that became true. `by` is who did it.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Fields of a later build are kept and passed on, never dropped. Errors do not repeat input.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     by: ActorId

@@ -35,12 +35,12 @@ class CaseAccepted(Fact):
 
 
 class CaseDispatched(Fact):
-    """派单. `unit` was named; `target` is what it reports in to."""
+    """派单. `unit` was named; `assignment` is what it reports in to."""
 
     type: Literal["case-dispatched.v1"] = "case-dispatched.v1"
     unit: UnitId
-    role: Literal["lead", "assist"] = "lead"
-    target: TargetId
+    role: Literal["lead", "assist"]
+    assignment: TargetId
 
 
 class UnitReported(Fact):
@@ -56,6 +56,7 @@ class ProgressReported(Fact):
 
     type: Literal["progress-reported.v1"] = "progress-reported.v1"
     unit: UnitId
+    to: TargetId
     note: Sealed
 
 
@@ -64,6 +65,7 @@ class CaseResolved(Fact):
 
     type: Literal["case-resolved.v1"] = "case-resolved.v1"
     unit: UnitId
+    to: TargetId
     outcome: Code
     note: Sealed
     rating_asked: bool

@@ -13,7 +13,7 @@ from shared.contracts.intake import IntakeFact
 class UnknownFact(BaseModel):
     """A fact of a type this build does not know; it keeps all its fields."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     type: str
     by: ActorId = ActorId("unknown")
@@ -41,7 +41,8 @@ FACT_STREAMS: Final[dict[str, str]] = {
 """The kind of stream a fact belongs in, by its type tag."""
 
 _ADAPTER: Final[TypeAdapter[KnownFact]] = TypeAdapter(
-    Annotated[KnownFact, Field(discriminator="type")]
+    Annotated[KnownFact, Field(discriminator="type")],
+    config=ConfigDict(hide_input_in_errors=True),
 )
 
 

@@ -1,6 +1,6 @@
 """What a dispatcher is answered over HTTP before, between and beside the rules."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.build import (
     KeyRing,
     dispatched,
     opened,
+    reported,
     some_towns,
 )
 
@@ -51,15 +52,19 @@ async def ask(
     *facts: AnyFact,
     verb: str = "accept",
     role: Role = Role.COMMUNITY,
+    unit: str = "drains",
     body: dict[str, Any] | None = None,
     parked: bool = False,
+    erased: bool = False,
+    areas: Sequence[str] = ("t3/west",),
     at_least: str | None = None,
     **headers: str,
 ) -> Response:
     """The answer to a command on a case with these facts."""
     town = some_towns()["t3"]  # type: ignore[index]  # TownId is a str
     store, keys = MemoryStore(), KeyRing()
-    keys.make(SubjectId(RESIDENT))
+    if not erased:
+        keys.make(SubjectId(RESIDENT))
     if facts:
         await store.append(
             History(CASE_STREAM).next(
@@ -81,7 +86,10 @@ async def ask(
     async def ready() -> dict[str, bool]:
         return {}
 
-    app = create_app("dispatch", routes(desk), IDENTITY.doorkeeper(), ready, lifespan)
+    token = IDENTITY.token(role.value, areas=list(areas), unit=unit)
+    app = create_app(
+        "dispatch", routes(desk), IDENTITY.doorkeeper(), ready, some_towns().examples(), lifespan
+    )
     transport = ASGITransport(app)
     async with AsyncClient(transport=transport, base_url="http://town") as client:
         return await client.post(
@@ -89,7 +97,7 @@ async def ask(
             json=body or {},
             params={} if at_least is None else {"at_least": at_least},
             headers={
-                **IDENTITY.bearer(role),
+                "Authorization": f"Bearer {token}",
                 **{k.replace("_", "-"): v for k, v in headers.items()},
             },
         )
@@ -152,3 +160,27 @@ async def test_what_is_said_to_have_occurred_lies_between_now_and_what_the_role_
     answer = await ask(opened(), body={"occurred": occurred})
     problem = answer.json()
     assert (answer.status_code, problem["code"], problem["field"]) == (422, code, "occurred")
+
+
+@pytest.mark.parametrize(
+    ("areas", "status"),
+    [(["t3"], 200), (["t3/west"], 200), (["t3/west/g4"], 200), (["t3/west/g5"], 404), ([], 404)],
+)
+async def test_a_desk_acts_on_its_own_areas_alone(areas: list[str], status: int) -> None:
+    assert (await ask(opened(), areas=areas)).status_code == status
+
+
+@pytest.mark.parametrize(("unit", "status"), [("drains", 200), ("lights", 404)])
+async def test_a_unit_acts_on_cases_it_was_named_for_alone(unit: str, status: int) -> None:
+    facts = (opened(), ACCEPTED, dispatched())
+    answer = await ask(*facts, verb="report", role=Role.UNIT, unit=unit)
+    assert answer.status_code == status
+
+
+async def test_the_case_of_an_erased_resident_goes_on_but_takes_no_texts() -> None:
+    body = {"unit": "drains"}
+    assert (await ask(opened(), ACCEPTED, verb="dispatch", body=body, erased=True)).is_success
+    facts = (opened(), ACCEPTED, dispatched(), reported())
+    body = {"note": "在修"}
+    answer = await ask(*facts, verb="progress", role=Role.UNIT, body=body, erased=True)
+    assert (answer.status_code, answer.json()["code"]) == (409, "erased")

@@ -9,17 +9,7 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from services.dispatch import case
-from services.dispatch.case import (
-    CASE,
-    Accepted,
-    Closed,
-    Dispatched,
-    File,
-    Opened,
-    Resolved,
-    UnderWay,
-    Unopened,
-)
+from services.dispatch.case import CASE
 from services.dispatch.commands import (
     Accept,
     CaseCommand,
@@ -29,6 +19,16 @@ from services.dispatch.commands import (
     ReportProgress,
     Resolve,
     TakeRating,
+)
+from services.dispatch.states import (
+    Accepted,
+    Closed,
+    Dispatched,
+    File,
+    Opened,
+    Resolved,
+    UnderWay,
+    Unopened,
 )
 from shared.contracts.base import Code, TargetId, UnitId
 from shared.contracts.dispatch import CaseClosed, CaseReopened, DispatchFact
@@ -145,8 +145,8 @@ def test_a_resolution_closes_the_case_at_once_where_no_rating_is_asked() -> None
     )
 
 
-def test_the_same_outcome_again_changes_nothing() -> None:
-    given(CASE, *AT_RESOLUTION).when(resolve()).then()
+def test_a_second_resolution_is_refused_so_that_its_note_is_not_lost() -> None:
+    given(CASE, *AT_RESOLUTION).when(resolve()).refused("already-resolved")
 
 
 def test_a_resident_who_says_it_is_solved_closes_the_case() -> None:
@@ -165,8 +165,8 @@ def test_a_reopened_case_takes_a_second_round_with_another_unit() -> None:
     given(CASE, *again).when(report_in(LIGHTS)).then(reported(LIGHTS, 2))
     given(CASE, *again).when(report_in(DRAINS)).refused("not-the-named-unit")
     at_work = (*again, reported(LIGHTS, 2))
-    given(CASE, *at_work).when(resolve(LIGHTS)).then(resolved(LIGHTS))
-    given(CASE, *at_work, resolved(LIGHTS)).when(replace(SOLVED, wish_version=8)).then(
+    given(CASE, *at_work).when(resolve(LIGHTS)).then(resolved(LIGHTS, 2))
+    given(CASE, *at_work, resolved(LIGHTS, 2)).when(replace(SOLVED, wish_version=8)).then(
         CaseClosed(by=POLICY, reason=Code("rated"), wish_version=8)
     )
 

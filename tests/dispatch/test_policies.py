@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from services.dispatch.case import CASE, Unopened
+from services.dispatch.case import CASE
 from services.dispatch.commands import Accept, Open, TakeRating
 from services.dispatch.deadlines import resolution_due
 from services.dispatch.policies import complete, react
+from services.dispatch.states import Unopened
 from shared.contracts.base import ActorId, ResidentId
 from shared.contracts.registry import FACTS, AnyFact, UnknownFact
 from shared.errors import Refused

@@ -181,3 +181,9 @@ def test_whatever_is_asked_of_a_wish_asking_twice_adds_nothing(commands: list[Wi
         for fact in facts_or_none(WISH, state, command):
             state = WISH.evolve(state, fact)
         assert facts_or_none(WISH, state, command) == []
+
+
+def test_a_second_rating_with_words_is_refused_so_that_they_are_not_lost() -> None:
+    again = Rate(by=RESIDENT_ACTOR, resolved=True, satisfaction=4, words=sealed("还有一句"))
+    given(WISH, SENT, *RESOLVED, SOLVED).when(again).refused("already-rated")
+    given(WISH, SENT, *RESOLVED, SOLVED, noted(7, closed=True)).when(again).refused("already-rated")

@@ -158,3 +158,9 @@ def test_a_key_for_areas_of_another_town_does_not_load(tmp_path: Path) -> None:
 def test_a_token_that_holds_for_a_town_not_served_here_lets_nobody_in() -> None:
     with pytest.raises(Unauthenticated, match="town t7 is not served here"):
         admit(US.token(town="t7", areas=[]))
+
+
+@pytest.mark.parametrize("sub", ["13900000000 王", "li@example.org", "x" * 65])
+def test_the_id_of_staff_is_no_free_text_because_facts_keep_it(sub: str) -> None:
+    with pytest.raises(Unauthenticated, match="sub of staff"):
+        admit(US.token("officer", sub=sub))

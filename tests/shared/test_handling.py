@@ -12,7 +12,7 @@ from shared.contracts.dispatch import CaseAccepted, DispatchFact
 from shared.contracts.registry import UnknownFact
 from shared.decider import Decider
 from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused, TooLarge
-from shared.handling import ATTEMPTS, Handler, Order, Outcome, Prepared, command_id
+from shared.handling import ATTEMPTS, Handled, Handler, Order, Prepared, command_id
 from shared.sealing import Sealer
 from shared.store import Cause, Commit, History, MemoryStore
 from shared.town import Profile, Town
@@ -58,7 +58,7 @@ class Racing(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rivals: list[Callable[[], Awaitable[Outcome]]] = []
+        self.rivals: list[Callable[[], Awaitable[Handled]]] = []
         self.running = False
         self.loads = 0
 
@@ -102,7 +102,7 @@ class Desk:
         )
         return replace(order, **changes)
 
-    async def do(self, key: str, days: int = 0, **changes: Any) -> Outcome:
+    async def do(self, key: str, days: int = 0, **changes: Any) -> Handled:
         return await self.handler.handle(self.order(key, days, **changes))
 
     async def version(self) -> int:
@@ -116,7 +116,7 @@ def desk() -> Desk:
 
 async def test_what_is_decided_is_stored_and_answered_with_its_position(desk: Desk) -> None:
     outcome = await desk.do("k1")
-    assert outcome == Outcome(outcome.position, NOW, "decided")
+    assert outcome == Handled(outcome.position, NOW, "decided")
     assert outcome.position == f"{CASE_STREAM}@1"
     (commit,) = (await desk.store.load(CASE_STREAM)).commits
     assert (commit.occurred, commit.recorded) == (NOW, NOW)
@@ -237,7 +237,7 @@ async def test_who_says_what_version_they_saw_is_not_judged_again(desk: Desk) ->
 
 
 async def test_who_keeps_losing_races_is_told_so_in_the_end(desk: Desk) -> None:
-    def outrun(n: int) -> Callable[[], Awaitable[Outcome]]:
+    def outrun(n: int) -> Callable[[], Awaitable[Handled]]:
         return lambda: desk.do(f"rival-{n}", 100 + n, limit=99)
 
     desk.store.rivals = [outrun(n) for n in range(ATTEMPTS)]
@@ -247,9 +247,9 @@ async def test_who_keeps_losing_races_is_told_so_in_the_end(desk: Desk) -> None:
 
 
 async def test_the_same_order_sent_twice_at_once_is_one_commit_and_one_answer(desk: Desk) -> None:
-    twin: list[Outcome] = []
+    twin: list[Handled] = []
 
-    async def send_twin() -> Outcome:
+    async def send_twin() -> Handled:
         twin.append(await desk.do("k1"))
         return twin[0]
 
@@ -344,3 +344,26 @@ async def test_a_fact_that_would_not_fit_on_the_wire_is_never_stored(desk: Desk)
 def test_a_command_id_is_derived_and_its_parts_do_not_run_together() -> None:
     assert command_id("a", "b") == command_id("a", "b") != command_id("ab")
     assert command_id("a", "b") != command_id("b", "a")
+
+
+async def test_the_same_command_racing_itself_with_an_expected_version_gets_one_answer(
+    desk: Desk,
+) -> None:
+    await desk.do("k0")
+    desk.store.rivals.append(lambda: desk.do("k1", 1, expected=1))
+    second = await desk.do("k1", 1, expected=1)
+    assert second == await desk.do("k1", 1, expected=1)
+    assert await desk.version() == 2
+
+
+async def test_the_profile_is_the_one_in_force_when_it_is_recorded(desk: Desk) -> None:
+    """The clock of this instance is behind: the commit before was recorded later than now."""
+    later = profile(n=2, effective=NOW + timedelta(seconds=5), name="改了名")
+    town = a_town(profile(), later)
+    desk.clock.at = NOW + timedelta(seconds=6)
+    await desk.do("k1", town=town)
+    desk.clock.at = NOW
+    await desk.do("k2", 1, town=town)
+    commits = (await desk.store.load(CASE_STREAM)).commits
+    assert [commit.profile for commit in commits] == [later.version] * 2
+    assert commits[0].recorded == commits[1].recorded

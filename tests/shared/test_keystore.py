@@ -150,3 +150,13 @@ async def test_reading_a_cached_key_does_not_lengthen_its_minute(
     now += 3
     with pytest.raises(KeyMissing):
         await reader.sealer(subject)
+
+
+async def test_other_secrets_than_the_key_store_was_begun_with_are_refused(home: Database) -> None:
+    await keystore.check_secrets(home, INSTALLATION)
+    await keystore.check_secrets(home, INSTALLATION)  # the next start
+    other = bytes(32)
+    with pytest.raises(ValueError, match="the master key is not the one"):
+        await keystore.check_secrets(home, InstallationKeys(other, INSTALLATION.index))
+    with pytest.raises(ValueError, match="the index key is not the one"):
+        await keystore.check_secrets(home, InstallationKeys(INSTALLATION.master, other))

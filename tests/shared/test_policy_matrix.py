@@ -14,7 +14,7 @@ from services.intake import api as intake
 from services.projections import api as projections
 from shared.access import Role
 from shared.web import api_routes, create_app, roles_of
-from tests.build import STORY, IdentityProvider
+from tests.build import STORY, IdentityProvider, some_towns
 
 IDENTITY = IdentityProvider()
 
@@ -54,7 +54,9 @@ def app_of(service: str) -> FastAPI:
     async def ready() -> dict[str, bool]:
         return {}
 
-    return create_app(service, ROUTES[service](), IDENTITY.doorkeeper(), ready, lifespan)
+    return create_app(
+        service, ROUTES[service](), IDENTITY.doorkeeper(), ready, some_towns().examples(), lifespan
+    )
 
 
 APPS = {service: app_of(service) for service in ROUTES}

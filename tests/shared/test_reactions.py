@@ -12,9 +12,10 @@ from faststream.kafka import KafkaBroker
 
 from deploy.local.servers import Servers
 from deploy.topics import Topic, ensure_topics
-from services.dispatch.case import CASE, Case
+from services.dispatch.case import CASE
 from services.dispatch.commands import CaseCommand, TakeRating
 from services.dispatch.policies import complete, react
+from services.dispatch.states import Case
 from shared.clock import SystemClock
 from shared.contracts.base import StoryId
 from shared.contracts.dispatch import CaseOpened, DispatchFact
@@ -448,3 +449,36 @@ async def test_a_member_that_joins_in_the_middle_takes_over_without_a_gap(
     handled = [p for places in by_instance.values() for p in places]
     assert len(set(handled)) == 600
     assert await desk.commits() == 600
+
+
+async def test_a_fact_of_a_newer_build_waits_and_is_not_skipped(
+    desk: Desk, producer: AIOKafkaProducer
+) -> None:
+    (recorded,) = wishes(1)
+    key, _, headers = to_wire(recorded)
+    newer = [(k, b"wishgrid.wish-submitted.v2" if k == "ce_type" else v) for k, v in headers]
+    value = b'{"type": "wish-submitted.v2", "by": "resident:x"}'
+    await producer.send_and_wait(desk.topic, value, key=key, headers=newer)
+    reactions = desk.reactions()
+    async with desk.consuming(reactions.on_batch):
+        await until(lambda: reactions.lacks is not None, "it says what it lacks")
+        assert "wish-submitted.v2" in str(reactions.lacks)
+        assert await offsets_in_kafka(desk.kafka, desk.group()) == {}
+    assert await desk.home["parked"].count_documents({}) == 0
+
+
+async def test_an_unreadable_fact_holds_back_what_follows_in_its_story(
+    desk: Desk, producer: AIOKafkaProducer
+) -> None:
+    sick, well = wishes(2)
+    await producer.send_and_wait(desk.topic, b"{", key=sick.story.encode(), partition=0)
+    for each in (sick, well):
+        key, value, headers = to_wire(each)
+        await producer.send_and_wait(desk.topic, value, key=key, headers=headers, partition=0)
+    async with desk.consuming():
+
+        async def parked() -> bool:
+            return await desk.home["parked"].count_documents({"story": sick.story}) == 2
+
+        await until(parked, "both wait")
+        await until(lambda: desk.asked.total() == 1, "the other one flows")

@@ -410,3 +410,23 @@ async def test_a_commit_near_the_limit_goes_through(line: Line) -> None:
     async with line.running(line.relay()):
         facts = await line.append(large)
         assert_in_order(first_of_each(await line.arrived(facts)))
+
+
+async def test_a_commit_that_does_not_read_makes_the_relay_stand_still_and_say_so(
+    line: Line,
+) -> None:
+    first, second = (told[0] for told in stories(2)[:2])
+    await line.append(first)
+    broken = {"$set": {"facts.0.words": "not sealed"}}
+    key = {"stream": first.stream}
+    good = await line.store.commits.find_one(key)
+    await line.store.commits.update_one(key, broken)
+    relay = line.relay()
+    async with line.running(relay):
+        await until(lambda: relay.fault is not None, "it says what does not read")
+        assert "words" in str(relay.fault)
+        assert "not sealed" not in str(relay.fault)
+        assert good is not None
+        await line.store.commits.replace_one(key, good)  # mended
+        await line.arrived([*first.recorded_facts(), *await line.append(second)])
+        await until(lambda: relay.fault is None, "it is well again")

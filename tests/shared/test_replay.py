@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pymongo import UpdateOne
 
 from services.dispatch import policies as dispatch
-from services.dispatch.case import CASE, Case
+from services.dispatch.case import CASE
 from services.dispatch.commands import (
     Accept,
     CaseCommand,
@@ -19,6 +19,7 @@ from services.dispatch.commands import (
     ReportProgress,
     Resolve,
 )
+from services.dispatch.states import Case
 from services.intake import policies as intake
 from services.intake.wish import WISH, Rate, Submit, Wish, WishCommand
 from shared.contracts.base import Code, StoryId, StreamId

@@ -15,7 +15,7 @@ from tests.build import a_town, kind, profile
 
 def settings(folder: Path, **changes: object) -> Settings:
     secrets = Secrets(folder).ensure()
-    said = {"kafka": "127.0.0.1:1", "mongo": "mongodb://127.0.0.1:1", "token_issuer": "us"}
+    said = {"kafka": "127.0.0.1:1", "mongo": "mongodb://127.0.0.1:1", "instance": "i"}
     files = {
         name.removeprefix("WISHGRID_").lower(): value for name, value in secrets.environment.items()
     }

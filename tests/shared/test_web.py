@@ -67,7 +67,7 @@ def app_of(routes: APIRouter, ready: dict[str, bool] | None = None) -> FastAPI:
     async def checks() -> dict[str, bool]:
         return ready or {}
 
-    return create_app("of the test", routes, IDENTITY.doorkeeper(), checks, lifespan)
+    return create_app("of the test", routes, IDENTITY.doorkeeper(), checks, {}, lifespan)
 
 
 def client_of(app: FastAPI) -> AsyncClient:

@@ -39,10 +39,15 @@ def row(story: Story) -> Row | None:
         "units": case.get("units", []),
         "due": case.get("due"),
         "outcome": case.get("outcome"),
-        "rating": wish.get("rating"),
+        "rating": _rating(wish.get("rating")),
         "moved": max(wish["moved"], case.get("moved", wish["moved"])),
     }
     return {field: value for field, value in listed.items() if value is not None}
+
+
+def _rating(rating: Row | None) -> Row | None:
+    """Its answers; its words belong to the case, not into every list."""
+    return rating and {answer: rating[answer] for answer in ("resolved", "satisfaction")}
 
 
 def areas_around(area: str) -> list[str]:
