@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from shared.access import Principal, Role
 from shared.contracts.base import CommandId, FactId, Instant, StoryId
 from shared.contracts.recorded import story_of
-from shared.errors import Refused
 from shared.handling import Handled, command_id
 from shared.store import Cause
 from shared.waiting import STORY, Arrivals, parse_position, wait_for
@@ -33,9 +32,7 @@ class Said(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     occurred: Instant | None = Field(
-        None,
-        description="when it happened, if not just now",
-        examples=["2026-03-02T16:00:00+08:00"],
+        None, description="when it happened, if not just now; with its offset from UTC"
     )
 
     def as_asked(self) -> bytes:
@@ -77,8 +74,7 @@ class Asked:
         if self.at_least is None:
             return
         position = parse_position(self.at_least)
-        if position.story != story:
-            raise Refused("bad-position", "it belongs to another story", field="at_least")
+        position.check_story(story)
         await wait_for(arrivals, position, seconds)
 
 

@@ -115,21 +115,22 @@ class GroupInsert:
             return
         self.flushed += 1
         self.inserted += len(batch)
-        errors: dict[int, BaseException] = {}
+        errors: dict[int, BaseException] = dict.fromkeys(range(len(batch)), OutcomeUnknown())
         try:
             await self._collection.insert_many([w.document for w in batch], ordered=False)
+            errors = {}
         except BulkWriteError as failed:
             errors = _outcomes(failed, len(batch))
         except PyMongoError as failed:
             log.warning("flush outcome unknown", error=type(failed).__name__, documents=len(batch))
-            errors = dict.fromkeys(range(len(batch)), OutcomeUnknown())
-        for n, waiting in enumerate(batch):
-            if waiting.done.done():
-                continue
-            if n in errors:
-                waiting.done.set_exception(errors[n])
-            else:
-                waiting.done.set_result(None)
+        finally:  # whatever went wrong, nobody is left waiting
+            for n, waiting in enumerate(batch):
+                if waiting.done.done():
+                    continue
+                if n in errors:
+                    waiting.done.set_exception(errors[n])
+                else:
+                    waiting.done.set_result(None)
 
 
 def _outcomes(failed: BulkWriteError, count: int) -> dict[int, BaseException]:

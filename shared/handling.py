@@ -18,7 +18,7 @@ from shared.sealing import Sealer
 from shared.store import Cause, Commit, EventStore, History
 from shared.town import Profile, Town
 
-ATTEMPTS: Final = 6
+ATTEMPTS: Final = 10
 _COMMANDS: Final = uuid.UUID("6b1f6c0e-7f0b-5f6e-9a0c-3c1d5a7e2b10")
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -128,7 +128,7 @@ class Handler(Generic[S, C, F]):
 
     async def _decide(self, order: Order[S, C], history: History) -> Commit | None:
         if order.expected is not None and order.expected != history.version:
-            raise Stale(order.stream)
+            raise Stale(f"the stream is at version {history.version}, not {order.expected}")
         state = self._fold(history)
         now = max(self._clock.now(), history.recorded or _LONG_AGO)
         profile = order.town.profile_at(now)

@@ -5,6 +5,7 @@ FastStream's defaults lose data (see DECISIONS.md 4); every consumer of the serv
 """
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, cast
@@ -12,7 +13,7 @@ from typing import Any, Final, Protocol, cast
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
@@ -65,6 +66,17 @@ def fact_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
         compression_type="lz4",
         request_timeout_ms=30_000,
     )
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop a producer without sending what it still holds.
+
+    Its own `stop` flushes: later records of a partition could go out after an earlier batch had
+    failed, and while Kafka is away it would not end. Whoever sent them sends them again.
+    """
+    producer._message_accumulator.fail_all(ProducerClosed())
+    with contextlib.suppress(KafkaError, TimeoutError):
+        await asyncio.wait_for(producer.stop(), timeout=3)
 
 
 def broker(bootstrap: str, client_id: str) -> KafkaBroker:

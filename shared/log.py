@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -55,6 +56,27 @@ def configure(service: str, instance: str, level: str = "info") -> None:
     # Their chatter at INFO (one line per request, per rebalance step) says less than our own.
     for library in ("uvicorn.access", "aiokafka", "faststream", "pymongo"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    handler.addFilter(Seldom("aiokafka"))
+
+
+class Seldom(logging.Filter):
+    """Lets each message of a library through once in ten seconds: while Kafka is away, aiokafka
+    says so hundreds of times a second."""
+
+    def __init__(self, library: str, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._library = library
+        self._seconds = seconds
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != self._library:
+            return True
+        key, now = (record.name, str(record.msg)), monotonic()
+        if now - self._said.get(key, float("-inf")) < self._seconds:
+            return False
+        self._said[key] = now
+        return True
 
 
 def _dump(event: Any, **_: Any) -> str:

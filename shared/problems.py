@@ -24,6 +24,7 @@ from shared.errors import (
     OutcomeUnknown,
     Overloaded,
     Refused,
+    Stale,
     TooLarge,
 )
 
@@ -107,6 +108,10 @@ def install(app: FastAPI) -> None:
         status = 409 if why.field is None else 422
         return problem(request, status, why.code, why.detail or why.code, why.field)
 
+    @app.exception_handler(Stale)
+    async def stale(request: Request, why: Stale) -> JSONResponse:
+        return problem(request, 409, "conflict", str(why))
+
     @app.exception_handler(NotYet)
     async def not_yet(request: Request, why: NotYet) -> JSONResponse:
         if why.parked:
@@ -130,7 +135,9 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, why: HTTPException) -> JSONResponse:
         codes = {400: "unreadable-body", 404: "no-such-path", 405: "no-such-method"}
         code = codes.get(why.status_code, "refused")
-        return problem(request, why.status_code, code, str(why.detail))
+        answer = problem(request, why.status_code, code, str(why.detail))
+        answer.headers.update(why.headers or {})
+        return answer
 
     for known, (status, code, detail) in _SIMPLE.items():
         app.add_exception_handler(known, _simple(status, code, detail))

@@ -15,7 +15,6 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 from bson import Binary
 from pymongo import UpdateOne
-from pymongo.write_concern import WriteConcern
 from structlog.contextvars import bound_contextvars
 
 from shared.contracts.base import CommandId, StoryId
@@ -61,7 +60,7 @@ class Reactions(Generic[S, C]):
         there: a profile, or a type of fact that a newer build records."""
         self._issues = database["issues"]
         self._parked = database["parked"]
-        self._seen = database["seen"].with_options(write_concern=WriteConcern(w=1))
+        self._seen = database["seen"]
 
     async def prepare(self, database: Database) -> None:
         """Make the indexes."""
@@ -101,7 +100,7 @@ class Reactions(Generic[S, C]):
             try:
                 recorded = from_wire(record.value, record.headers)
             except Unreadable as wrong:
-                await self._park(record, None, str(wrong))
+                await self._park(record, None, f"unreadable: {wrong}")
                 continue
             if kind_of(recorded.stream) == self._kind:
                 stories[recorded.story].append((record, recorded))

@@ -18,6 +18,7 @@ from pymongo import ASCENDING
 from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.contracts.recorded import to_wire
+from shared.kafka import abandon
 from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Collection, Document
 from shared.mongo_store import from_document
@@ -56,23 +57,17 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; the lease is then released for the next one."""
-        try:
-            while True:
-                try:
-                    await self._lead()
-                except Lost:
-                    log.warning("relay lease lost", topic=self._topic)
-                except (PyMongoError, KafkaError) as failed:
-                    log.warning("relay starts over", error=f"{type(failed).__name__}: {failed}")
-                except ValueError as wrong:  # another instance would fare no better: stand still
-                    self.fault = str(wrong)
-                    log.critical("a commit does not read; the relay stands still", error=self.fault)
-                self.leading = False
-                await asyncio.sleep(self._pause)
-        finally:
-            if self.leading:
-                with contextlib.suppress(PyMongoError):
-                    await self._lease.release()
+        while True:
+            try:
+                await self._lead()
+            except Lost:
+                log.warning("relay lease lost", topic=self._topic)
+            except (PyMongoError, KafkaError) as failed:
+                log.warning("relay starts over", error=f"{type(failed).__name__}: {failed}")
+            except ValueError as wrong:  # another instance would fare no better: stand still
+                self.fault = str(wrong)
+                log.critical("a commit does not read; the relay stands still", error=self.fault)
+            await asyncio.sleep(self._pause)
 
     async def _lead(self) -> None:
         """Lead as long as the lease lasts; return at once if somebody else has it."""
@@ -91,8 +86,11 @@ class Relay:
                 await self._save(feed, force=bool(commits))
                 self.fault = None
         finally:
+            self.leading = False
+            with contextlib.suppress(PyMongoError):
+                await self._lease.release()
+            await abandon(producer)
             await feed.close()
-            await producer.stop()
 
     async def _open(self, feed: ChangeFeed, producer: AIOKafkaProducer, lease: Document) -> None:
         """Go on after the saved token; where there is none any more, scan what it may miss.
@@ -129,14 +127,17 @@ class Relay:
 
     async def _publish(self, producer: AIOKafkaProducer, commits: list[Document]) -> None:
         """All of it, acknowledged; one await for all, never one each."""
-        sent = []
-        for document in commits:
-            for recorded in from_document(document).recorded_facts():
-                key, value, headers = to_wire(recorded)
-                sent.append(await producer.send(self._topic, value, key=key, headers=headers))
-        if sent:
+        sent: list[asyncio.Future[object]] = []
+        try:
+            for document in commits:
+                for recorded in from_document(document).recorded_facts():
+                    key, value, headers = to_wire(recorded)
+                    sent.append(await producer.send(self._topic, value, key=key, headers=headers))
             await asyncio.gather(*sent)
-            self.published += len(sent)
+        finally:
+            for each in sent:  # after a failure nobody asks the others what became of them
+                each.cancel()
+        self.published += len(sent)
 
     async def _save(self, feed: ChangeFeed, *, force: bool) -> None:
         """Save the token: after every publish, and now and then on idle, before it ages out."""

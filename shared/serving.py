@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
+from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from shared import log as logging
@@ -121,25 +123,45 @@ class Joined:
 
 
 async def answers(mongo: Client) -> bool:
-    """Whether MongoDB has a primary that answers."""
+    """Whether MongoDB has a primary that answers within two seconds."""
     try:
-        await mongo.admin.command("ping")
-    except PyMongoError:
+        await asyncio.wait_for(mongo.admin.command("ping"), timeout=2)
+    except (PyMongoError, TimeoutError):
         return False
     return True
 
 
 def serve(service: str, create: Callable[[House], FastAPI]) -> None:
-    """Run a service until SIGTERM; what is in flight is finished first."""
-    settings = Settings()  # filled from the environment
-    logging.configure(service, settings.instance, settings.log_level)
+    """Run a service until SIGTERM; what is in flight is finished first. What it cannot start
+    with ends it with status 2 and one line that says why."""
+    logging.configure(service, os.environ.get("WISHGRID_INSTANCE", "unnamed"))
+    try:
+        settings = Settings()  # filled from the environment
+        logging.configure(service, settings.instance, settings.log_level)
+        app = create(furnish(settings))
+    except (ValueError, OSError) as wrong:
+        log.critical("cannot start", reason=_reason(wrong))
+        sys.exit(2)
     uvicorn.run(
-        create(furnish(settings)),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=75,
         loop="uvloop",
         http="httptools",
         timeout_graceful_shutdown=20,
+    )
+
+
+def _reason(wrong: Exception) -> str:
+    """One sentence; settings by the name the operator knows them by, and without their values."""
+    if not isinstance(wrong, ValidationError):
+        return str(wrong)
+    return "; ".join(
+        f"WISHGRID_{'.'.join(map(str, error['loc'])).upper()}: {error['msg']}"
+        if error["loc"]
+        else error["msg"]
+        for error in wrong.errors()
     )

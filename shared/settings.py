@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What a process is told. `deploy/env.example` lists the same with examples."""
 
-    model_config = SettingsConfigDict(env_prefix="WISHGRID_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="WISHGRID_", frozen=True, hide_input_in_errors=True
+    )
 
     kafka: str
     """Bootstrap servers, `host:port[,host:port]`."""
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
     """32 bytes, hexadecimal: hides accounts and phones in the key store."""
     token_keys_file: Path
     """JWKS with the public keys that tokens are signed with."""
-    token_issuer: str = "wishgrid-development"
+    token_issuer: str
     """`iss` that tokens must carry."""
     instance: str
     """Name of this replica, unique among live ones and kept over restarts."""
@@ -38,7 +40,8 @@ class Settings(BaseSettings):
     """Where the HTTP API listens."""
     clock: Path | None = None
     """File with seconds that the clock is ahead; development and demo only."""
-    environment: Literal["development", "production"] = "development"
+    environment: Literal["development", "production"] = "production"
+    """Only `development` may play with the clock."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """How long `at_least` and `until` wait before they answer `not-yet`."""

@@ -32,6 +32,11 @@ class Position:
     def kind(self) -> str:
         return kind_of(self.stream)
 
+    def check_story(self, story: StoryId) -> None:
+        """Raises Refused `bad-position` when it belongs to another story."""
+        if self.story != story:
+            raise Refused("bad-position", "it belongs to another story", field="at_least")
+
     def __str__(self) -> str:
         return f"{self.stream}@{self.version}"
 

@@ -18,7 +18,11 @@ from shared.access import Doorkeeper, Principal, Role
 from shared.openapi import describe
 from shared.problems import CORRELATION, Forbidden
 
-_CORRELATION_FORM: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+_CORRELATION_FORM: Final = re.compile(
+    r"^([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
+)
+"""A UUID with or without hyphens: it stays in facts for ever, so it can be nothing else."""
+BODY_LIMIT: Final = 256 * 1024
 _TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 _HEALTH: Final = ("/livez", "/readyz")
 
@@ -77,6 +81,39 @@ class Correlated:
         await self._app(scope, receive, answer)
 
 
+class Bounded:
+    """Reads a request's body before anything is done with it, and no more of it than allowed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > BODY_LIMIT:
+                detail = f"a body may have at most {BODY_LIMIT // 1024} KB"
+                answer = problems.problem(Request(scope), 413, "too-large", detail)
+                answer.headers["Connection"] = "close"  # the rest is not read
+                await answer(scope, receive, send)
+                return
+        said = False
+
+        async def replay() -> Message:
+            nonlocal said
+            if said:
+                return await receive()
+            said = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, replay, send)
+
+
 def create_app(
     title: str,
     routes: APIRouter,
@@ -102,6 +139,7 @@ def create_app(
     }
     describe(app, lambda path, method: [role.value for role in policy[path, method]], examples)
     _add_health(app, ready)
+    app.add_middleware(Bounded)
     app.add_middleware(Correlated)
     return app
 

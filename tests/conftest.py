@@ -113,6 +113,7 @@ async def house(stack_servers: Servers, tmp_path: Path) -> AsyncIterator[House]:
             index_key_file=secrets.folder / "index.key",
             token_keys_file=secrets.folder / "token-keys.json",
             instance="test-1",
+            token_issuer="test",
         )
     )
     yield furnished

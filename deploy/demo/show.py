@@ -76,7 +76,7 @@ def go_on(place: Installation, scenario: Scenario, story: str) -> None:
         f"{place.url('intake')}/v1/wishes -d '"
         '{"kind": "appeal", "category": "repairs", "area": "t3/west/g4", "channel": "wechat", '
         '"words": "（虚构）路灯不亮"}\'',
-        f"wishgrid token --secrets {place.secrets.folder} --role unit --sub me "
+        f".venv/bin/wishgrid token --secrets {place.secrets.folder} --role unit --sub me "
         f"--town {scenario.town} --unit sanitation-station",
     ]
     for line in lines:

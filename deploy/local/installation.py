@@ -91,6 +91,7 @@ def installation(
     asyncio.run(ensure_topics(servers.kafka, prefix=prefix))
     secrets = Secrets(folder / "secrets").ensure()
     environment = {
+        "WISHGRID_ENVIRONMENT": "development",
         "WISHGRID_KAFKA": servers.kafka,
         "WISHGRID_MONGO": servers.mongo,
         "WISHGRID_TOPIC_PREFIX": prefix,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from pydantic import Field
 
 from services.dispatch.commands import (
@@ -129,7 +129,7 @@ def routes(desk: CaseDesk) -> APIRouter:
     @router.post("/accept", operation_id="accept")
     async def accept(
         story: StoryText,
-        body: Said,
+        body: Annotated[Said, Body(default_factory=Said)],
         ask: Annotated[Asked, asked("accept", Role.COMMUNITY, Role.STREET)],
     ) -> Answer:
         """受理: answer for it. The deadline follows from the kind."""
@@ -156,7 +156,7 @@ def routes(desk: CaseDesk) -> APIRouter:
     @router.post("/report", operation_id="report")
     async def report(
         story: StoryText,
-        body: Said,
+        body: Annotated[Said, Body(default_factory=Said)],
         ask: Annotated[Asked, asked("report", Role.UNIT)],
     ) -> Answer:
         """报到: the unit has taken it up."""

@@ -51,11 +51,21 @@ class Reader:
             return None
         return await self.keys.resident_of_account(who.town, who.account)
 
-    async def wait(self, who: Principal, resident: ResidentId | None, at_least: str | None) -> None:
-        """Wait for `at_least` among what the principal may see. Raises NotYet."""
-        if at_least is not None:
-            arrivals = StoryArrivals(self.model, who, resident)
-            await wait_for(arrivals, parse_position(at_least), self.wait_seconds)
+    async def wait(
+        self,
+        who: Principal,
+        resident: ResidentId | None,
+        at_least: str | None,
+        story: StoryId | None = None,
+    ) -> None:
+        """Wait for `at_least` among what the principal may see. Raises NotYet, or Refused when
+        it belongs to another story than the one asked for."""
+        if at_least is None:
+            return
+        position = parse_position(at_least)
+        if story is not None:
+            position.check_story(story)
+        await wait_for(StoryArrivals(self.model, who, resident), position, self.wait_seconds)
 
     async def story(self, who: Principal, resident: ResidentId | None, name: StoryId) -> Document:
         """The story. Raises Hidden when there is none for this principal."""
@@ -114,9 +124,9 @@ def routes(reader: Reader) -> APIRouter:
     ) -> CaseDetail:
         """One case."""
         resident = await reader.resident(who)
-        await reader.wait(who, resident, at_least)
+        await reader.wait(who, resident, at_least, story)
         if until is not None:
-            await _wait_until(reader, who, resident, story, until)
+            await _wait_until(reader, who, resident, story, until, _answered(at_least))
         found = await reader.case(who, resident, story)
         wish, row = found["parts"]["wish"], found["wrote"]["case_list"]
         opened = await reader.texts.open(who, [wish])
@@ -140,7 +150,7 @@ def routes(reader: Reader) -> APIRouter:
     ) -> list[TimelineEntry]:
         """What happened to a case, in the order it was recorded."""
         resident = await reader.resident(who)
-        await reader.wait(who, resident, at_least)
+        await reader.wait(who, resident, at_least, story)
         await reader.case(who, resident, story)
         found = reader.model.database["timeline"].find({"story": story})
         in_order = [("recorded", 1), ("stream", 1), ("version", 1)]
@@ -152,15 +162,27 @@ def routes(reader: Reader) -> APIRouter:
     return router
 
 
+def _answered(at_least: str | None) -> int:
+    """The version of the wish that the case must have answered before its state counts."""
+    position = None if at_least is None else parse_position(at_least)
+    return position.version if position and position.kind == "wish" else 0
+
+
 async def _wait_until(
-    reader: Reader, who: Principal, resident: ResidentId | None, story: StoryId, state: State
+    reader: Reader,
+    who: Principal,
+    resident: ResidentId | None,
+    story: StoryId,
+    state: State,
+    answered: int,
 ) -> None:
     async def got_there() -> bool:
         found = (await reader.model.stories([story])).get(story)
         if found is None or not sees(who, resident, dict(found)):
             return False
-        row = found["wrote"].get("case_list", {})
-        if STATES.index(row.get("state", STATES[0])) >= wanted:
+        here = found["wrote"].get("case_list", {}).get("state", STATES[0])
+        took = found["parts"].get("case", {}).get("wish_version", 0)
+        if STATES.index(here) >= wanted and took >= answered:
             return True
         if "stuck" in found:
             raise NotYet(f"case-{story}", parked=True)

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,7 +11,7 @@ from services.projections.readmodel import ReadModel
 from services.projections.views import Row
 from services.projections.views.case_list import areas_around
 from shared.access import Principal, Role
-from shared.contracts.base import ResidentId, Sealed, StoryId, SubjectId
+from shared.contracts.base import Instant, ResidentId, Sealed, StoryId, SubjectId
 from shared.errors import KeyMissing, Refused
 from shared.keystore import KeyReader
 from shared.mongo import Document
@@ -35,7 +34,7 @@ class Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
     sort: Sort
-    value: datetime
+    value: Instant
     id: str
 
     def encode(self) -> str:

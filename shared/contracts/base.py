@@ -38,8 +38,13 @@ ProfileVersion = NewType("ProfileVersion", str)
 
 
 def to_milliseconds(at: datetime) -> datetime:
-    """`at` in UTC, cut to the milliseconds that every store keeps."""
-    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+    """`at` in UTC, cut to the milliseconds that every store keeps. Raises ValueError for an
+    instant that UTC cannot name."""
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError as beyond:
+        raise ValueError("beyond the years that can be named") from beyond
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(to_milliseconds)]

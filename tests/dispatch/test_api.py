@@ -152,7 +152,12 @@ async def test_asking_for_what_already_is_so_answers_with_where_it_stands() -> N
 
 @pytest.mark.parametrize(
     ("occurred", "code"),
-    [("2026-03-02T08:00:01Z", "occurred-ahead"), ("2026-02-20T08:00:00Z", "occurred-too-far-back")],
+    [
+        ("2026-03-02T08:00:01Z", "occurred-ahead"),
+        ("2026-02-20T08:00:00Z", "occurred-too-far-back"),
+        ("0001-01-01T00:00:00+23:59", "invalid-request"),
+        ("9999-12-31T23:59:59-23:59", "invalid-request"),
+    ],
 )
 async def test_what_is_said_to_have_occurred_lies_between_now_and_what_the_role_may_claim(
     occurred: str, code: str

@@ -38,6 +38,9 @@ def test_a_resident_who_says_not_solved_gets_a_second_round(
         said = unit.do("resolve", story, {"outcome": "resolved", "note": "好了"}, said["position"])
         rating = {"resolved": solved, "satisfaction": 3}
         said = resident.do("rate", story, rating, said["position"])
+        state = "closed" if solved else "accepted"
+        case = desk.get(f"/v1/cases/{story}", at_least=said["position"], until=state)
+        assert case["state"] == state
     case = desk.get(f"/v1/cases/{story}", at_least=said["position"], until="closed")
     facts = [e["type"] for e in desk.get(f"/v1/cases/{story}/timeline")]
     assert case["rating"]["resolved"] is True
@@ -47,7 +50,7 @@ def test_a_resident_who_says_not_solved_gets_a_second_round(
 def test_one_correlation_id_goes_from_the_request_through_facts_and_reactions_to_the_view(
     place: Installation, desk: Client
 ) -> None:
-    correlation = "journey-correlation-1"
+    correlation = "0af7651916cd43dd8448eb211c80319c"
     answer = _submit_with(place, {"X-Correlation-Id": correlation})
     story = answer["story"]
     desk.get(f"/v1/cases/{story}", until="opened")
@@ -134,6 +137,8 @@ def test_the_list_is_filtered_by_subtree_state_and_unit_and_pages_are_stable(
     assert listed(state="dispatched") == listed(unit="property-office") == [stories[3]]
     assert listed(sort="due") == [stories[3]]
     assert stories[0] in [row["story"] for row in desk.get("/v1/cases", area="t3/west")["items"]]
+    with pytest.raises(Refusal, match="bad-position"):
+        desk.get(f"/v1/cases/{stories[0]}", at_least=said["position"])
     with pytest.raises(Refusal, match="bad-cursor"):
         desk.get("/v1/cases", after="bm8=")
 

@@ -10,6 +10,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from shared import log
+from shared.log import Seldom
 
 SECRET = "3号楼的王阿姨"
 Lines = Callable[[], list[dict[str, Any]]]
@@ -92,3 +93,18 @@ def test_the_chatter_of_libraries_is_left_out(listen: Callable[[], Lines]) -> No
         logging.getLogger(name).info("one line per request")
     logging.getLogger("of.ours").debug("too much")
     assert lines() == []
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds() -> None:
+    filtered = Seldom("aiokafka", seconds=600)
+
+    def heard(name: str, message: str) -> bool:
+        return filtered.filter(logging.LogRecord(name, logging.ERROR, "", 0, message, (), None))
+
+    assert [heard("aiokafka.conn", "cannot connect to %s") for _ in range(3)] == [
+        True,
+        False,
+        False,
+    ]
+    assert heard("aiokafka.conn", "something else")
+    assert all(heard("shared.relay", "relay starts over") for _ in range(3))

@@ -138,7 +138,8 @@ def test_the_openapi_document_tells_a_client_all_it_must_know(app: FastAPI) -> N
         if body := operation.get("requestBody"):
             said = schemas[body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
             for name, field in said["properties"].items():
-                assert "examples" in field or "default" in field, f"{said['title']}.{name}"
+                told = "examples" in field or name not in said.get("required", ())
+                assert told, f"{said['title']}.{name}"
     assert {scheme["type"] for scheme in document["components"]["securitySchemes"].values()} == {
         "http",
         "apiKey",

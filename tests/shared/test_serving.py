@@ -1,5 +1,9 @@
 """What a process refuses to start with."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,9 +38,9 @@ async def test_a_profile_that_was_edited_after_it_was_used_is_refused(home: Data
 
 
 def test_a_played_clock_is_refused_in_production(tmp_path: Path) -> None:
-    settings(tmp_path, clock=tmp_path / "clock")
+    settings(tmp_path, clock=tmp_path / "clock", environment="development")
     with pytest.raises(ValidationError, match="may not be set in production"):
-        settings(tmp_path, clock=tmp_path / "clock", environment="production")
+        settings(tmp_path, clock=tmp_path / "clock")  # production unless said otherwise
 
 
 @pytest.mark.parametrize("broken", ["master.key", "index.key", "token-keys.json"])
@@ -45,3 +49,27 @@ def test_a_secret_that_does_not_read_is_named(tmp_path: Path, broken: str) -> No
     (tmp_path / broken).write_text("no secret")
     with pytest.raises(ValueError, match=broken):
         furnish(told)
+
+
+@pytest.mark.parametrize("service", ["intake", "dispatch", "projections"])
+def test_what_a_service_cannot_start_with_is_one_line_without_values(
+    service: str, tmp_path: Path
+) -> None:
+    given = {"WISHGRID_MONGO": "mongodb://u:secret@127.0.0.1/", "WISHGRID_PORT": "many"}
+    files = Secrets(tmp_path).ensure().environment
+    ended = subprocess.run(
+        [sys.executable, "-m", f"services.{service}.app"],
+        env={"PATH": os.environ["PATH"], **files, **given},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    (line,) = ended.stdout.splitlines()
+    said = json.loads(line)
+    assert ended.returncode == 2
+    assert (said["event"], said["service"]) == ("cannot start", service)
+    assert "WISHGRID_KAFKA: Field required" in said["reason"]
+    assert "WISHGRID_PORT" in said["reason"]
+    assert "secret" not in ended.stdout + ended.stderr

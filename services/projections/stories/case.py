@@ -18,12 +18,13 @@ Part = dict[str, Any]
 
 
 def fold(part: Part, recorded: Recorded) -> Part:
-    """The part after one more fact of the case's stream. `moved`: when that occurred."""
+    """The part after one more fact of the case's stream. `moved`: when that occurred;
+    `wish_version`: the last fact of the wish that the case answered."""
     at = recorded.occurred
     part = {**part, "moved": max(part.get("moved", at), at)}
     match recorded.fact:
         case CaseOpened() as fact:
-            opened = fact.model_dump(include={"kind", "category", "area"})
+            opened = fact.model_dump(include={"kind", "category", "area", "wish_version"})
             return {**part, **opened, "state": "opened", "units": []}
         case CaseAccepted(due=due):
             return {**part, "state": "accepted", "due": due}
@@ -36,11 +37,13 @@ def fold(part: Part, recorded: Recorded) -> Part:
             return {**part, "progress": part.get("progress", 0) + 1}
         case CaseResolved(outcome=outcome):
             return {**part, "state": "resolved", "outcome": outcome, "resolved": at}
-        case CaseReopened(due=due):
-            reopened = {**part, "state": "accepted", "due": due}
+        case CaseReopened(due=due, wish_version=version):
+            reopened = {**part, "state": "accepted", "due": due, "wish_version": version}
             for over in ("unit", "outcome", "resolved"):
                 reopened.pop(over, None)
             return {**reopened, "reopened": part.get("reopened", 0) + 1}
-        case CaseClosed(reason=reason):
-            return {**part, "state": "closed", "reason": reason, "closed": at}
+        case CaseClosed(reason=reason, wish_version=version):
+            answered = version or part["wish_version"]
+            closed = {"state": "closed", "reason": reason, "closed": at}
+            return {**part, **closed, "wish_version": answered}
     return part
