@@ -89,6 +89,8 @@ class GroupInsert:
 
     def _finish(self, flush: asyncio.Task[None]) -> None:
         self._flushes.discard(flush)
+        if not flush.cancelled() and (bug := flush.exception()):
+            log.error("a flush failed in a way nobody expected", exc_info=bug)
         self._free += 1
         self._start()
 

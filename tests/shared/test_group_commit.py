@@ -213,6 +213,16 @@ async def test_a_broken_connection_makes_all_unknown_and_the_next_flush_goes_out
     await inserts.insert("c", document("c1"))
 
 
+async def test_a_failure_nobody_expected_leaves_no_caller_waiting() -> None:
+    held = Held(RuntimeError("a bug in the driver"))
+    inserts = group(held)
+    callers = queued(inserts, "a1", "b1")
+    held.go.set()
+    told = await asyncio.gather(*callers, return_exceptions=True)
+    assert [type(each) for each in told] == [OutcomeUnknown, OutcomeUnknown]
+    await inserts.insert("c", document("c1"))
+
+
 class Watching(CommandListener):
     """Notes which documents each insert command carried to the server."""
 
