@@ -2,7 +2,7 @@
 
 Files of a town: `profile-<n>.yaml` (never edited once used: a change is the next n with its
 `effective` instant), `units.yaml`, `keys.yaml`. What no report says and we made up is listed in
-the profile's `invented` and shown to whoever reads it.
+the profile's `invented`.
 """
 
 import hashlib

@@ -53,6 +53,17 @@ def token(
 
 
 @app.command()
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="made if it is missing; files in it are kept")],
+) -> None:
+    """Make secrets for development and print the settings that name them, as shell exports."""
+    from deploy.secrets import Secrets
+
+    for name, value in Secrets(folder.absolute()).ensure().environment.items():
+        print(f"export {name}='{value}'")
+
+
+@app.command()
 def topics(
     kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
     replication: Annotated[int, typer.Option(help="copies of each partition")] = 1,

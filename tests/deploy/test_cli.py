@@ -51,3 +51,10 @@ def test_topics_without_kafka_are_one_sentence() -> None:
     said = SHELL.invoke(app, ["topics", "--kafka", "127.0.0.1:1"])
     assert said.exit_code == 1
     assert "Kafka at 127.0.0.1:1 does not answer" in said.output
+
+
+def test_secrets_for_development_are_printed_as_the_settings_that_name_them(tmp_path: Path) -> None:
+    said = SHELL.invoke(app, ["secrets", str(tmp_path / "s")])
+    settings = dict(line.removeprefix("export ").split("=", 1) for line in said.output.splitlines())
+    assert settings.keys() == Secrets(tmp_path / "s").environment.keys()
+    assert Path(settings["WISHGRID_MASTER_KEY_FILE"].strip("'")).exists()

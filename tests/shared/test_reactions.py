@@ -25,7 +25,7 @@ from shared.decider import Decider
 from shared.handling import Handler
 from shared.kafka import Record, broker, consume
 from shared.keystore import KeyReader
-from shared.mongo import Database
+from shared.mongo import DURABLE, Database
 from shared.mongo_store import MongoStore
 from shared.policy import Policy, Reaction
 from shared.reactions import Reactions
@@ -482,3 +482,9 @@ async def test_an_unreadable_fact_holds_back_what_follows_in_its_story(
 
         await until(parked, "both wait")
         await until(lambda: desk.asked.total() == 1, "the other one flows")
+
+
+async def test_what_was_seen_is_as_durable_as_what_was_stored(desk: Desk) -> None:
+    """The offset is committed after it: what a crash took back would never be written again, and
+    whoever waits for it would wait for ever."""
+    assert desk.reactions()._seen.write_concern == DURABLE
