@@ -25,8 +25,8 @@ from pydantic import (
 )
 
 from shared.contracts.base import ActorId, AreaId, TownId, UnitId
+from shared.profile import CODE, AreaText, UnitText
 from shared.sealing import InstallationKeys
-from shared.town import CODE, AreaText, UnitText
 
 ALGORITHMS: Final = ["EdDSA", "ES256", "RS256"]
 AUDIENCE: Final = "wishgrid"
@@ -163,7 +163,7 @@ class Doorkeeper:
             return Principal(f"resident:{index}", claims.role, claims.town, account=claims.sub)
         if any(area.partition("/")[0] != claims.town for area in claims.areas):
             raise Unauthenticated("the token names areas of another town")
-        if not _STAFF_ID.match(claims.sub):
+        if not _STAFF_ID.fullmatch(claims.sub):
             raise Unauthenticated("the sub of staff is an id of letters, digits, dots and hyphens")
         name = f"{claims.role}:{claims.sub}"
         return Principal(name, claims.role, claims.town, claims.areas, claims.unit)

@@ -14,9 +14,10 @@ from shared.contracts.recorded import fact_id
 from shared.contracts.registry import AnyFact, UnknownFact
 from shared.decider import Decider
 from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused, Stale
+from shared.profile import Profile
 from shared.sealing import Sealer
 from shared.store import Cause, Commit, EventStore, History
-from shared.town import Profile, Town
+from shared.town import Town
 
 ATTEMPTS: Final = 10
 _COMMANDS: Final = uuid.UUID("6b1f6c0e-7f0b-5f6e-9a0c-3c1d5a7e2b10")

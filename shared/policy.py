@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 
 from shared.contracts.base import StreamId
 from shared.contracts.recorded import Recorded
-from shared.town import Profile, Town
+from shared.profile import Profile
+from shared.town import Town
 
 S = TypeVar("S")
 C = TypeVar("C")

@@ -25,8 +25,9 @@ from shared.handling import Handler, Order, Prepared, command_id
 from shared.kafka import INFRASTRUCTURE, Record
 from shared.mongo import Database, Document
 from shared.policy import Complete, Policy, Reaction
+from shared.profile import Profile
 from shared.store import Cause
-from shared.town import Profile, Town, Towns
+from shared.town import Town, Towns
 
 AT_ONCE: Final = 64
 """Stories of one batch that are handled concurrently, so that their appends share a journal."""

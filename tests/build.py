@@ -49,8 +49,9 @@ from shared.contracts.intake import (
 from shared.contracts.recorded import Recorded, stream_id
 from shared.contracts.registry import AnyFact
 from shared.errors import KeyMissing
+from shared.profile import Profile, Unit
 from shared.sealing import InstallationKeys, Sealer
-from shared.town import Profile, Town, Towns, Unit
+from shared.town import Town, Towns
 
 NOW: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DUE: Final = NOW + timedelta(hours=120)

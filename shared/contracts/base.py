@@ -35,6 +35,12 @@ Code = NewType("Code", str)
 """A word of the town's profile or of a rule: lower case, digits, hyphens; never free text."""
 ProfileVersion = NewType("ProfileVersion", str)
 """`<n>.<digest8>` of the town's profile in force when the fact was recorded."""
+PartnerId = NewType("PartnerId", str)
+"""A system that publishes on Kafka: the name in its topics, `wishgrid.inbound.<partner>.v1`."""
+EventSource = NewType("EventSource", str)
+"""CloudEvents `source` as the partner sent it: who of the partner's speaks."""
+EventId = NewType("EventId", str)
+"""CloudEvents `id` as the partner sent it, unique within its source."""
 
 
 def to_milliseconds(at: datetime) -> datetime:
@@ -57,6 +63,16 @@ class Sealed(BaseModel):
 
     subject: SubjectId
     box: str
+
+
+class Request(BaseModel):
+    """The inbound event that asked for something: whoever decides it answers to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    partner: PartnerId
+    source: EventSource
+    id: EventId
 
 
 class Fact(BaseModel):

@@ -9,11 +9,15 @@ from shared.contracts.base import (
     Code,
     Fact,
     Instant,
+    Request,
     ResidentId,
     Sealed,
     TargetId,
     UnitId,
 )
+
+Yes = Literal[True] | None
+"""A flag that came later: true or absent, so that older facts stay what they were."""
 
 
 class CaseOpened(Fact):
@@ -34,6 +38,22 @@ class CaseAccepted(Fact):
     due: Instant
 
 
+class CaseDeclined(Fact):
+    """不受理. The town does not take it on; `rule` is the profile's ground for it."""
+
+    type: Literal["case-declined.v1"] = "case-declined.v1"
+    rule: Code
+    reason: Sealed
+
+
+class CaseReferred(Fact):
+    """转办. It is not the community's: it goes to its owner, `to`."""
+
+    type: Literal["case-referred.v1"] = "case-referred.v1"
+    to: Code
+    reason: Sealed
+
+
 class CaseDispatched(Fact):
     """派单. `unit` was named; `assignment` is what it reports in to."""
 
@@ -43,12 +63,39 @@ class CaseDispatched(Fact):
     assignment: TargetId
 
 
+class CaseRedirected(Fact):
+    """改派. `unit` leads from now on by `assignment`; the one of `instead_of` is over."""
+
+    type: Literal["case-redirected.v1"] = "case-redirected.v1"
+    unit: UnitId
+    assignment: TargetId
+    instead_of: TargetId
+    reason: Sealed
+
+
+class AssignmentReturned(Fact):
+    """退单. The unit gives its assignment back."""
+
+    type: Literal["assignment-returned.v1"] = "assignment-returned.v1"
+    unit: UnitId
+    to: TargetId
+    reason: Sealed
+
+
 class UnitReported(Fact):
     """报到. The unit reported in: it has taken the case up."""
 
     type: Literal["unit-reported.v1"] = "unit-reported.v1"
     unit: UnitId
     to: TargetId
+    request: Request | None = None
+
+
+class ResidentContacted(Fact):
+    """首次联系. Somebody of the town spoke with whoever asked."""
+
+    type: Literal["resident-contacted.v1"] = "resident-contacted.v1"
+    note: Sealed
 
 
 class ProgressReported(Fact):
@@ -58,17 +105,57 @@ class ProgressReported(Fact):
     unit: UnitId
     to: TargetId
     note: Sealed
+    request: Request | None = None
+
+
+class ReportNoted(Fact):
+    """A partner said what was so before: nothing changes, and it is answered."""
+
+    type: Literal["report-noted.v1"] = "report-noted.v1"
+    unit: UnitId
+    request: Request
+
+
+class ReportRefused(Fact):
+    """A rule said no to what a partner reported; `code` names it."""
+
+    type: Literal["report-refused.v1"] = "report-refused.v1"
+    unit: UnitId
+    code: Code
+    request: Request
 
 
 class CaseResolved(Fact):
-    """办结. The unit says it is done. `rating_asked` is the profile's word for this kind."""
+    """办结. The unit, or whoever settled it on the spot, says it is done.
+
+    `rating_asked` and `verification_asked` are the profile's word for this kind. Where both are
+    asked, the resident is invited once it was verified. On the spot there is no unit.
+    """
 
     type: Literal["case-resolved.v1"] = "case-resolved.v1"
-    unit: UnitId
-    to: TargetId
+    unit: UnitId | None = None
+    to: TargetId | None = None
     outcome: Code
     note: Sealed
     rating_asked: bool
+    verification_asked: Yes = None
+    on_spot: Yes = None
+
+
+class ResolutionVerified(Fact):
+    """核查. Somebody looked: it is done. `rating_asked` as the resolution said."""
+
+    type: Literal["resolution-verified.v1"] = "resolution-verified.v1"
+    note: Sealed | None = None
+    rating_asked: bool
+
+
+class ReworkOrdered(Fact):
+    """返工. Somebody looked: it is not done, and is to be by `due`."""
+
+    type: Literal["rework-ordered.v1"] = "rework-ordered.v1"
+    reason: Sealed
+    due: Instant
 
 
 class CaseReopened(Fact):
@@ -90,10 +177,19 @@ class CaseClosed(Fact):
 DispatchFact = (
     CaseOpened
     | CaseAccepted
+    | CaseDeclined
+    | CaseReferred
     | CaseDispatched
+    | CaseRedirected
+    | AssignmentReturned
     | UnitReported
+    | ResidentContacted
     | ProgressReported
+    | ReportNoted
+    | ReportRefused
     | CaseResolved
+    | ResolutionVerified
+    | ReworkOrdered
     | CaseReopened
     | CaseClosed
 )

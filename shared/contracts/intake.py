@@ -2,17 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from shared.contracts.base import (
     ActorId,
     AreaId,
     Code,
     Fact,
+    Request,
     ResidentId,
     Sealed,
     SourceRef,
+    UnitId,
 )
+
+
+class SettledOnSpot(BaseModel):
+    """现场办结: whoever took it in also did it, there and then. `by` did it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    outcome: Code
+    by: ActorId
+    note: Sealed
 
 
 class WishSubmitted(Fact):
@@ -20,7 +32,9 @@ class WishSubmitted(Fact):
 
     `by` handed it in over the wire, `submitted_by` is who said it; they differ when a partner
     passes on what its own officer reported. `resident` is whose matter it is, absent for what
-    an officer found on patrol; `on_behalf_of` repeats it when somebody else submitted.
+    an officer found on patrol; `on_behalf_of` repeats it when somebody else submitted. A
+    resident who submits for another is `proxy`: both may follow it and rate it. `request` is
+    the inbound event it came by.
     """
 
     type: Literal["wish-submitted.v1"] = "wish-submitted.v1"
@@ -37,6 +51,40 @@ class WishSubmitted(Fact):
     name: Sealed | None = None
     phone: Sealed | None = None
     address: Sealed | None = None
+    proxy: ResidentId | None = None
+    settled_on_spot: SettledOnSpot | None = None
+    request: Request | None = None
+
+
+class WishSupplemented(Fact):
+    """补充. More was said about the matter."""
+
+    type: Literal["wish-supplemented.v1"] = "wish-supplemented.v1"
+    words: Sealed
+
+
+class WishWithdrawn(Fact):
+    """撤回. Whoever asked no longer asks for it."""
+
+    type: Literal["wish-withdrawn.v1"] = "wish-withdrawn.v1"
+    reason: Sealed | None = None
+
+
+class UnitReportReceived(Fact):
+    """A partner says a unit has reported in (报到); the case decides whether it has."""
+
+    type: Literal["unit-report-received.v1"] = "unit-report-received.v1"
+    unit: UnitId
+    request: Request
+
+
+class ProgressReportReceived(Fact):
+    """A partner says how far a unit is (办理); the case decides whether it may."""
+
+    type: Literal["progress-report-received.v1"] = "progress-report-received.v1"
+    unit: UnitId
+    note: Sealed
+    request: Request
 
 
 class CaseStandNoted(Fact):
@@ -68,4 +116,13 @@ class WishRated(Fact):
     words: Sealed | None = None
 
 
-IntakeFact = WishSubmitted | CaseStandNoted | RatingInvited | WishRated
+IntakeFact = (
+    WishSubmitted
+    | WishSupplemented
+    | WishWithdrawn
+    | UnitReportReceived
+    | ProgressReportReceived
+    | CaseStandNoted
+    | RatingInvited
+    | WishRated
+)

@@ -23,6 +23,8 @@ def may_be_in_a_fact(kind: Any) -> bool:
         return all(may_be_in_a_fact(part) for part in get_args(kind) if part is not ...)
     if isinstance(kind, NewType):
         return kind.__module__ == "shared.contracts.base"
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Sealed:
+        return not bare_fields(kind)
     return kind in ATOMS
 
 
@@ -38,6 +40,12 @@ def test_a_fact_holds_no_text_in_the_open(fact: type[Fact]) -> None:
 
 
 Nickname = NewType("Nickname", str)
+
+
+class Told(BaseModel):
+    """A part of a fact that gives it away as well."""
+
+    by: str
 
 
 class Loose(Fact):
@@ -59,6 +67,7 @@ class Loose(Fact):
     nickname: Nickname
     naive: datetime
     share: float
+    told: Told
 
 
 def test_a_fact_with_text_in_the_open_is_noticed() -> None:
@@ -73,6 +82,7 @@ def test_a_fact_with_text_in_the_open_is_noticed() -> None:
         "nickname",
         "naive",
         "share",
+        "told",
     }
 
 

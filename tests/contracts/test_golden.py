@@ -34,7 +34,7 @@ def test_every_fact_has_a_golden_file() -> None:
 
 
 def test_a_new_fact_without_a_golden_file_is_noticed() -> None:
-    assert without_golden({**FACTS, "case-referred.v1": None}, FILES) == {"case-referred.v1"}
+    assert without_golden({**FACTS, "case-forgotten.v1": None}, FILES) == {"case-forgotten.v1"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

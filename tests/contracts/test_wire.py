@@ -93,14 +93,14 @@ def test_a_body_of_another_type_than_its_header_is_unreadable() -> None:
     closed = value_of(recorded(CASE_FACTS[10], CASE_STREAM, 4))
     with pytest.raises(Unreadable, match=r"'case-closed\.v1' was sent as 'unit-reported\.v1'"):
         from_wire(closed, to_wire(SENT)[2])
-    headers = {**headers_of(SENT), "ce_type": b"wishgrid.case-referred.v1"}
-    with pytest.raises(Unreadable, match=r"'case-closed\.v1' was sent as 'case-referred\.v1'"):
+    headers = {**headers_of(SENT), "ce_type": b"wishgrid.case-lent.v1"}
+    with pytest.raises(Unreadable, match=r"'case-closed\.v1' was sent as 'case-lent\.v1'"):
         from_wire(closed, headers.items())
 
 
 def test_a_type_of_a_later_build_keeps_its_fields_and_is_sent_on_whole() -> None:
-    body = {"type": "case-referred.v1", "by": "community:west", "to": "t9", "why": {"rule": "12"}}
-    fact = decode_json("case-referred.v1", json.dumps(body).encode())
+    body = {"type": "case-lent.v1", "by": "community:west", "to": "t9", "why": {"rule": "12"}}
+    fact = decode_json("case-lent.v1", json.dumps(body).encode())
     assert isinstance(fact, UnknownFact)
     assert fact.model_dump() == body
     assert decode_document(body) == fact
@@ -115,7 +115,7 @@ def test_a_field_of_a_later_build_is_read_past_and_passed_on() -> None:
     read = from_wire(json.dumps(body).encode(), to_wire(SENT)[2])
     assert read.fact.model_dump(exclude={"since"}) == SENT.fact.model_dump()
     assert json.loads(to_wire(read)[1]) == body
-    assert decode_document(body).model_dump(mode="json") == body  # through a store too
+    assert decode_document(body).model_dump(mode="json", exclude_none=True) == body
 
 
 def test_ids_of_story_stream_and_fact_agree() -> None:

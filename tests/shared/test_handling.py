@@ -13,9 +13,10 @@ from shared.contracts.registry import UnknownFact
 from shared.decider import Decider
 from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused, TooLarge
 from shared.handling import ATTEMPTS, Handled, Handler, Order, Prepared, command_id
+from shared.profile import Profile
 from shared.sealing import Sealer
 from shared.store import Cause, Commit, History, MemoryStore
-from shared.town import Profile, Town
+from shared.town import Town
 from tests.build import (
     CASE_STREAM,
     COMMUNITY,
@@ -312,7 +313,7 @@ async def test_the_profile_in_force_when_it_is_recorded_is_the_one_kept(desk: De
 async def test_a_fact_of_a_later_build_in_ones_own_stream_stops_it(desk: Desk) -> None:
     await desk.do("k1")
     history = await desk.store.load(CASE_STREAM)
-    unknown = UnknownFact(type="case-referred.v1", by=POLICY)
+    unknown = UnknownFact(type="case-forgotten.v1", by=POLICY)
     commit = history.next(
         [unknown],
         cause=Cause(command_id("later"), "c"),
@@ -322,7 +323,7 @@ async def test_a_fact_of_a_later_build_in_ones_own_stream_stops_it(desk: Desk) -
         recorded=NOW,
     )
     await desk.store.append(commit)
-    with pytest.raises(IncompleteHistory, match=r"@2: unknown fact type 'case-referred\.v1'"):
+    with pytest.raises(IncompleteHistory, match=r"@2: unknown fact type 'case-forgotten\.v1'"):
         await desk.do("k2", 1)
 
 

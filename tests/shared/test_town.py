@@ -10,7 +10,8 @@ import yaml
 
 from shared.contracts.base import Code, ProfileVersion, TownId
 from shared.errors import Refused
-from shared.town import Profile, load_towns
+from shared.profile import Profile
+from shared.town import load_towns
 from tests.build import DRAINS, GRID, NOW, a_town, kind, profile
 
 TOWNS = Path(__file__).parents[2] / "deploy" / "towns"
@@ -253,4 +254,5 @@ def test_what_a_town_calls_things_is_what_it_takes() -> None:
     latest.check_code("category", said["category"], latest.kind(said["kind"]).categories)
     latest.check_code("channel", said["channel"], latest.channels)
     latest.check_code("outcome", said["outcome"], latest.outcomes)
+    latest.check_code("rule", said["rule"], latest.decline_rules)
     town.check_unit(said["unit"])
