@@ -13,7 +13,7 @@ from shared.mongo import Database
 from shared.store import EventStore
 
 STORY: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_POSITION: Final = re.compile(rf"^([a-z]{{1,20}}-{STORY[1:-1]})@([1-9][0-9]{{0,8}})$")
+POSITION: Final = rf"^([a-z]{{1,20}}-{STORY[1:-1]})@([1-9][0-9]{{0,8}})$"
 _LOOK_AGAIN_SECONDS: Final = 0.02
 
 
@@ -43,7 +43,7 @@ class Position:
 
 def parse_position(text: str) -> Position:
     """Raises Refused `bad-position`."""
-    found = _POSITION.match(text)
+    found = re.fullmatch(POSITION[1:-1], text)
     if found is None:
         raise Refused("bad-position", "expected <stream>@<version>", field="at_least")
     return Position(StreamId(found[1]), int(found[2]))

@@ -1,141 +1,113 @@
-"""HTTP in: what the community and the units do about a case."""
+"""HTTP in: what the community does about a case."""
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body
 from pydantic import Field
 
+from services.dispatch.case_desk import Bench, CaseDesk
 from services.dispatch.commands import (
     Accept,
     CaseCommand,
+    Contact,
+    Decline,
     Dispatch,
-    ReportIn,
-    ReportProgress,
-    Resolve,
+    OrderRework,
+    Redirect,
+    Refer,
+    Verify,
 )
-from services.dispatch.deadlines import resolution_due
-from services.dispatch.states import Case, File, Unopened
-from shared.access import Principal, Role
-from shared.commands import Answer, Asked, Said, StoryText, Words, answer, asked
-from shared.contracts.base import Sealed, StoryId, SubjectId, UnitId
-from shared.contracts.dispatch import DispatchFact
-from shared.contracts.recorded import stream_id
-from shared.errors import KeyMissing, NotYet, Refused
-from shared.handling import Handler, Order, Prepared, Sealers
-from shared.problems import Hidden
-from shared.sealing import Sealer
-from shared.town import CodeText, Profile, Town, Towns, UnitText
-from shared.waiting import Arrivals
+from shared.access import Role
+from shared.commands import Answer, Asked, Said, StoryText, Words, asked
+from shared.profile import CodeText, UnitText
 
-Cases = Handler[Case, CaseCommand, DispatchFact]
+DESK = (Role.COMMUNITY, Role.STREET)
+
+
+class DeclineBody(Said):
+    """不受理. The rule is one of the town's profile."""
+
+    rule: CodeText = Field(examples=["rule"])
+    reason: Words = Field(examples=["该事项已进入司法程序。"])
+
+
+class ReferBody(Said):
+    """转办. The owner is one of the town's profile."""
+
+    to: CodeText = Field(examples=["owner"])
+    reason: Words = Field(examples=["属住建部门职责，已转办。"])
 
 
 class DispatchBody(Said):
     """派单."""
 
     unit: UnitText = Field(examples=["unit"])
+    role: Literal["lead", "assist"] = "lead"
 
 
-class ProgressBody(Said):
-    """办理."""
+class RedirectBody(Said):
+    """改派."""
 
-    note: Words = Field(examples=["已到现场，正在疏通。"])
-
-
-class ResolveBody(Said):
-    """办结. Outcomes are those of the town's profile."""
-
-    outcome: CodeText = Field(examples=["resolved"])
-    note: Words = Field(examples=["已疏通，未再堵。"])
+    unit: UnitText = Field(examples=["unit"])
+    reason: Words = Field(examples=["该处由供水公司维护。"])
 
 
-Seal = Callable[[str, str], Sealed]
-"""Seals the text of a field for the case's subject. Raises KeyMissing once that was erased."""
-Build = Callable[[File, Profile, datetime, Seal], CaseCommand]
+class NoteBody(Said):
+    """What somebody of the town wrote down."""
+
+    note: Words = Field(examples=["已电话联系，约定明日上门。"])
 
 
-class CaseDesk:
-    """Takes a command to its case: who may, wait, seal, decide."""
+class VerifyBody(Said):
+    """核查."""
 
-    def __init__(
-        self, cases: Cases, keys: Sealers, towns: Towns, arrivals: Arrivals, wait_seconds: float
-    ) -> None:
-        self._cases = cases
-        self._keys = keys
-        self._towns = towns
-        self._arrivals = arrivals
-        self._wait_seconds = wait_seconds
-
-    async def do(self, ask: Asked, story: StoryId, body: Said, build: Build) -> Answer:
-        """Decide the command that `build` makes. Raises Hidden, NotYet and what deciding may."""
-        stream = stream_id("case", story)
-        check_sight(await self._cases.state(stream), ask.who)
-        await ask.wait(self._arrivals, story, self._wait_seconds)
-
-        async def prepare(case: Case, profile: Profile, now: datetime) -> Prepared[CaseCommand]:
-            if isinstance(case, Unopened):
-                raise NotYet(stream)
-            check_sight(case, ask.who)
-            profile.check_occurred(ask.who.role, body.occurred, now)
-            sealer = await self._sealer(SubjectId(case.file.resident or story))
-
-            def seal(field: str, text: str) -> Sealed:
-                if sealer is None:
-                    raise KeyMissing(story)
-                return sealer.seal(story, field, text)
-
-            return Prepared(build(case.file, profile, now, seal), sealer)
-
-        order = Order(
-            stream,
-            self._towns[ask.who.town],
-            ask.cause(),
-            prepare,
-            occurred=body.occurred,
-            request=body.as_asked(),
-            expected=ask.expected,
-        )
-        return answer(await self._cases.handle(order))
-
-    async def _sealer(self, subject: SubjectId) -> Sealer | None:
-        """None once the subject was erased: the case goes on, without texts."""
-        try:
-            return await self._keys.sealer(subject)
-        except KeyMissing:
-            return None
-
-    def town(self, who: Principal) -> Town:
-        """The town of the principal."""
-        return self._towns[who.town]
+    note: Words | None = Field(None, examples=["现场已恢复。"])
 
 
-def check_sight(case: Case, who: Principal) -> None:
-    """Raise Hidden for a case that is not theirs: another town or area, or never their unit's."""
-    if isinstance(case, Unopened):
-        return
-    file = case.file
-    ours = file.area.partition("/")[0] == who.town
-    theirs = who.unit in file.units if who.role is Role.UNIT else who.sees(file.area)
-    if not (ours and theirs):
-        raise Hidden
+class ReworkBody(Said):
+    """返工."""
+
+    reason: Words = Field(examples=["仍有渗水，需重做。"])
 
 
 def routes(desk: CaseDesk) -> APIRouter:
-    """Dispatch's endpoints. All wait for `at_least`, and before the case is open say `not-yet`."""
+    """The desk's endpoints. All wait for `at_least`; without it a case not yet open is unknown."""
     router = APIRouter(prefix="/v1/cases/{story}", tags=["cases"])
 
     @router.post("/accept", operation_id="accept")
     async def accept(
         story: StoryText,
         body: Annotated[Said, Body(default_factory=Said)],
-        ask: Annotated[Asked, asked("accept", Role.COMMUNITY, Role.STREET)],
+        ask: Annotated[Asked, asked("accept", *DESK)],
     ) -> Answer:
         """受理: answer for it. The deadline follows from the kind."""
+        return await desk.do(ask, story, body, lambda at: Accept(ask.who.actor, at.due))
 
-        def build(file: File, profile: Profile, now: datetime, _: Seal) -> CaseCommand:
-            return Accept(by=ask.who.actor, due=resolution_due(profile, file.kind, now))
+    @router.post("/decline", operation_id="decline")
+    async def decline(
+        story: StoryText,
+        body: DeclineBody,
+        ask: Annotated[Asked, asked("decline", *DESK)],
+    ) -> Answer:
+        """不受理: not to be taken on. This closes the case."""
+
+        def build(at: Bench) -> CaseCommand:
+            at.profile.check_code("rule", body.rule, at.profile.decline_rules)
+            return Decline(ask.who.actor, body.rule, at.seal("reason", body.reason))
+
+        return await desk.do(ask, story, body, build)
+
+    @router.post("/refer", operation_id="refer")
+    async def refer(
+        story: StoryText,
+        body: ReferBody,
+        ask: Annotated[Asked, asked("refer", *DESK)],
+    ) -> Answer:
+        """转办: it is not the community's and goes to its owner. This closes the case here."""
+
+        def build(at: Bench) -> CaseCommand:
+            at.profile.check_code("owner", body.to, at.profile.owners, field="to")
+            return Refer(ask.who.actor, body.to, at.seal("reason", body.reason))
 
         return await desk.do(ask, story, body, build)
 
@@ -143,67 +115,70 @@ def routes(desk: CaseDesk) -> APIRouter:
     async def dispatch(
         story: StoryText,
         body: DispatchBody,
-        ask: Annotated[Asked, asked("dispatch", Role.COMMUNITY, Role.STREET)],
+        ask: Annotated[Asked, asked("dispatch", *DESK)],
     ) -> Answer:
-        """派单: name the unit that leads."""
+        """派单: name the unit that leads, or one that assists."""
 
-        def build(_: File, __: Profile, ___: datetime, ____: Seal) -> CaseCommand:
+        def build(at: Bench) -> CaseCommand:
             desk.town(ask.who).check_unit(body.unit)
-            return Dispatch(by=ask.who.actor, unit=body.unit)
+            return Dispatch(by=ask.who.actor, unit=body.unit, role=body.role)
 
         return await desk.do(ask, story, body, build)
 
-    @router.post("/report", operation_id="report")
-    async def report(
+    @router.post("/redirect", operation_id="redirect")
+    async def redirect(
         story: StoryText,
-        body: Annotated[Said, Body(default_factory=Said)],
-        ask: Annotated[Asked, asked("report", Role.UNIT)],
+        body: RedirectBody,
+        ask: Annotated[Asked, asked("redirect", *DESK)],
     ) -> Answer:
-        """报到: the unit has taken it up."""
+        """改派: another unit leads from now on. The deadline stays."""
 
-        def build(_: File, __: Profile, ___: datetime, ____: Seal) -> CaseCommand:
-            return ReportIn(by=ask.who.actor, unit=_unit(ask.who))
+        def build(at: Bench) -> CaseCommand:
+            desk.town(ask.who).check_unit(body.unit)
+            return Redirect(ask.who.actor, body.unit, at.seal("reason", body.reason))
 
         return await desk.do(ask, story, body, build)
 
-    @router.post("/progress", operation_id="progress")
-    async def progress(
+    @router.post("/contact", operation_id="contact")
+    async def contact(
         story: StoryText,
-        body: ProgressBody,
-        ask: Annotated[Asked, asked("progress", Role.UNIT)],
+        body: NoteBody,
+        ask: Annotated[Asked, asked("contact", Role.OFFICER, Role.UNIT, *DESK)],
     ) -> Answer:
-        """办理: how far the unit is."""
+        """首次联系: somebody spoke with whoever asked."""
+        return await desk.do(
+            ask,
+            story,
+            body,
+            lambda at: Contact(ask.who.actor, at.seal("note", body.note), ask.who.unit),
+        )
 
-        def build(_: File, __: Profile, ___: datetime, seal: Seal) -> CaseCommand:
-            note = seal("note", body.note)
-            return ReportProgress(by=ask.who.actor, unit=_unit(ask.who), note=note)
-
-        return await desk.do(ask, story, body, build)
-
-    @router.post("/resolve", operation_id="resolve")
-    async def resolve(
+    @router.post("/verify", operation_id="verify")
+    async def verify(
         story: StoryText,
-        body: ResolveBody,
-        ask: Annotated[Asked, asked("resolve", Role.UNIT)],
+        body: Annotated[VerifyBody, Body(default_factory=VerifyBody)],
+        ask: Annotated[Asked, asked("verify", Role.OFFICER, *DESK)],
     ) -> Answer:
-        """办结: the unit is done. Where the profile asks no rating, this closes the case."""
+        """核查: somebody looked, and it is done. Where no rating is asked, this closes it."""
 
-        def build(file: File, profile: Profile, _: datetime, seal: Seal) -> CaseCommand:
-            profile.check_code("outcome", body.outcome, profile.outcomes)
-            return Resolve(
-                by=ask.who.actor,
-                unit=_unit(ask.who),
-                outcome=body.outcome,
-                note=seal("note", body.note),
-                rating_asked=profile.kind(file.kind).rating_asked,
-            )
+        def build(at: Bench) -> CaseCommand:
+            note = None if body.note is None else at.seal("note", body.note)
+            return Verify(ask.who.actor, note)
 
         return await desk.do(ask, story, body, build)
+
+    @router.post("/rework", operation_id="rework")
+    async def rework(
+        story: StoryText,
+        body: ReworkBody,
+        ask: Annotated[Asked, asked("rework", Role.OFFICER, *DESK)],
+    ) -> Answer:
+        """返工: somebody looked, and it is not done. A new deadline follows from the kind."""
+        return await desk.do(
+            ask,
+            story,
+            body,
+            lambda at: OrderRework(ask.who.actor, at.seal("reason", body.reason), at.due),
+        )
 
     return router
-
-
-def _unit(who: Principal) -> UnitId:
-    if who.unit is None:
-        raise Refused("no-unit", "the token names no unit")
-    return who.unit

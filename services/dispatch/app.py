@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from services.dispatch.api import CaseDesk, Cases, routes
+from services.dispatch.api import routes
 from services.dispatch.case import CASE
+from services.dispatch.case_desk import CaseDesk, Cases
 from services.dispatch.policies import complete, react
+from services.dispatch.unit_api import unit_routes
 from shared.keystore import KeyReader
 from shared.reactions import Reactions
 from shared.serving import House, serve
@@ -30,13 +32,17 @@ def create(house: House) -> FastAPI:
             yield
 
     desk = CaseDesk(cases, keys, house.towns, service.arrivals, house.settings.wait_seconds)
+    endpoints = APIRouter()
+    endpoints.include_router(routes(desk))
+    endpoints.include_router(unit_routes(desk))
     return create_app(
         "wishgrid dispatch",
-        routes(desk),
+        endpoints,
         house.doorkeeper,
         service.ready,
         house.towns.examples(),
         lifespan,
+        service.metrics,
     )
 
 

@@ -1,20 +1,25 @@
-"""A case: what may happen, and what is true after it."""
+"""A case: what may happen, and what is true after it.
+
+The rules of the desk are in `desk_rules`, those of units and partners in `unit_rules`; what
+follows from the wish is here.
+"""
 
 from dataclasses import replace
 from typing import Final, assert_never
 
 from services.dispatch.commands import (
-    Accept,
     CaseCommand,
-    Dispatch,
+    Contact,
+    DeskCommand,
     Open,
-    ReportIn,
-    ReportProgress,
-    Resolve,
     TakeRating,
+    TakeReport,
+    TakeWithdrawal,
 )
+from services.dispatch.desk_rules import active, decide_at_desk
 from services.dispatch.states import (
     Accepted,
+    Assignment,
     Case,
     Closed,
     Dispatched,
@@ -22,131 +27,86 @@ from services.dispatch.states import (
     Opened,
     OpenedCase,
     Resolved,
+    Role,
+    Stand,
     UnderWay,
     Unopened,
 )
-from shared.contracts.base import (
-    Code,
-    TargetId,
-)
+from services.dispatch.unit_rules import NO_RATING_ASKED, decide_for_unit, held_by, take_report
+from shared.contracts.base import Code, TargetId, UnitId
 from shared.contracts.dispatch import (
+    AssignmentReturned,
     CaseAccepted,
     CaseClosed,
+    CaseDeclined,
     CaseDispatched,
     CaseOpened,
+    CaseRedirected,
+    CaseReferred,
     CaseReopened,
     CaseResolved,
     DispatchFact,
     ProgressReported,
+    ReportNoted,
+    ReportRefused,
+    ResidentContacted,
+    ResolutionVerified,
+    ReworkOrdered,
     UnitReported,
 )
 from shared.decider import Decider
 from shared.errors import Refused
 
 RATED: Final = Code("rated")
-NO_RATING_ASKED: Final = Code("no-rating-asked")
+WITHDRAWN: Final = Code("withdrawn")
 
 
 def decide(case: Case, command: CaseCommand) -> list[DispatchFact]:
     """What follows from `command`; [] if it already is so. Raises Refused."""
     if isinstance(command, Open):
-        return _open(case, command)
+        return _open(command) if isinstance(case, Unopened) else []
     if isinstance(case, Unopened):
         raise Refused("not-yet", "the wish has not arrived at dispatch")
-    if isinstance(command, TakeRating):
-        return _take_rating(case, command)
-    if isinstance(case, Closed):
-        raise Refused("already-closed", "the case is closed")
     match command:
-        case Accept():
-            return _accept(case, command)
-        case Dispatch():
-            return _dispatch(case, command)
-        case ReportIn():
-            return _report_in(case, command)
-        case ReportProgress():
-            return _report_progress(case, command)
-        case Resolve():
-            return _resolve(case, command)
-    assert_never(command)
+        case TakeRating():
+            return _take_rating(case, command)
+        case TakeWithdrawal():
+            return _take_withdrawal(case, command)
+        case TakeReport():
+            return take_report(case, command)
+        case Contact(unit=unit) if unit is not None:
+            held_by(active(case), unit)
+    if isinstance(command, DeskCommand):
+        return decide_at_desk(active(case), command)
+    return decide_for_unit(active(case), command)
 
 
-def _open(case: Case, c: Open) -> list[DispatchFact]:
-    if not isinstance(case, Unopened):
-        return []
-    return [
-        CaseOpened(
-            by=c.by,
-            wish_version=c.wish_version,
-            kind=c.kind,
-            category=c.category,
-            area=c.area,
-            resident=c.resident,
-        )
-    ]
-
-
-def _accept(case: Case, c: Accept) -> list[DispatchFact]:
-    return [CaseAccepted(by=c.by, due=c.due)] if isinstance(case, Opened) else []
-
-
-def _dispatch(case: Case, c: Dispatch) -> list[DispatchFact]:
-    match case:
-        case Accepted(file=file):
-            target = TargetId(f"assignment-{len(file.units) + 1}")
-            return [CaseDispatched(by=c.by, unit=c.unit, role="lead", assignment=target)]
-        case Dispatched(unit=unit) | UnderWay(unit=unit) | Resolved(unit=unit):
-            if unit == c.unit:
-                return []
-            raise Refused("already-dispatched", f"the case was dispatched to {unit}")
-    raise Refused("not-accepted", "accept the case before it is dispatched")
-
-
-def _report_in(case: Case, c: ReportIn) -> list[DispatchFact]:
-    match case:
-        case Dispatched(unit=unit, target=target) if unit == c.unit:
-            return [UnitReported(by=c.by, unit=unit, to=target)]
-        case UnderWay(unit=unit) | Resolved(unit=unit) if unit == c.unit:
-            return []
-    raise _not_theirs(case)
-
-
-def _report_progress(case: Case, c: ReportProgress) -> list[DispatchFact]:
-    match case:
-        case UnderWay(unit=unit, target=target) if unit == c.unit:
-            return [ProgressReported(by=c.by, unit=unit, to=target, note=c.note)]
-        case Dispatched(unit=unit) if unit == c.unit:
-            raise Refused("not-reported-in", "report in before you report progress")
-        case Resolved(unit=unit) if unit == c.unit:
-            raise Refused("already-resolved", "the case is resolved")
-    raise _not_theirs(case)
-
-
-def _resolve(case: Case, c: Resolve) -> list[DispatchFact]:
-    match case:
-        case UnderWay(unit=unit, target=target) if unit == c.unit:
-            resolved = CaseResolved(
-                by=c.by,
-                unit=unit,
-                to=target,
-                outcome=c.outcome,
-                note=c.note,
-                rating_asked=c.rating_asked,
-            )
-            if c.rating_asked:
-                return [resolved]
-            return [resolved, CaseClosed(by=c.by, reason=NO_RATING_ASKED)]
-        case Dispatched(unit=unit) if unit == c.unit:
-            raise Refused("not-reported-in", "report in before you resolve")
-        case Resolved(unit=unit, outcome=outcome) if unit == c.unit:
-            raise Refused("already-resolved", f"the case was resolved as {outcome}")
-    raise _not_theirs(case)
-
-
-def _not_theirs(case: Case) -> Refused:
-    if isinstance(case, Opened | Accepted):
-        return Refused("not-dispatched", "no unit was named yet")
-    return Refused("not-the-named-unit", "another unit was named")
+def _open(c: Open) -> list[DispatchFact]:
+    opened = CaseOpened(
+        by=c.by,
+        wish_version=c.wish_version,
+        kind=c.kind,
+        category=c.category,
+        area=c.area,
+        resident=c.resident,
+    )
+    done = c.settled
+    if done is None:
+        return [opened]
+    if done.due is None:
+        raise ValueError("what was settled on the spot arrives with its deadline")
+    accepted = CaseAccepted(by=done.by, due=done.due)
+    resolved = CaseResolved(
+        by=done.by,
+        outcome=done.outcome,
+        note=done.note,
+        rating_asked=done.rating_asked,
+        verification_asked=done.verification_asked or None,
+        on_spot=True,
+    )
+    if done.rating_asked or done.verification_asked:
+        return [opened, accepted, resolved]
+    return [opened, accepted, resolved, CaseClosed(by=done.by, reason=NO_RATING_ASKED)]
 
 
 def _take_rating(case: OpenedCase, c: TakeRating) -> list[DispatchFact]:
@@ -161,6 +121,12 @@ def _take_rating(case: OpenedCase, c: TakeRating) -> list[DispatchFact]:
     return [CaseReopened(by=c.by, wish_version=c.wish_version, due=c.due)]
 
 
+def _take_withdrawal(case: OpenedCase, c: TakeWithdrawal) -> list[DispatchFact]:
+    if isinstance(case, Closed):
+        return []
+    return [CaseClosed(by=c.by, reason=WITHDRAWN, wish_version=c.wish_version)]
+
+
 def evolve(case: Case, fact: DispatchFact) -> Case:
     """The case after `fact`. Raises ValueError for a stream that does not start with its
     opening: no decider wrote that."""
@@ -171,21 +137,63 @@ def evolve(case: Case, fact: DispatchFact) -> Case:
     file = case.file
     match fact:
         case CaseAccepted():
-            return Accepted(file)
+            return Accepted(replace(file, due=fact.due))
+        case CaseDispatched(role="lead"):
+            return Dispatched(_named(file, fact.assignment, fact.unit, "lead"))
         case CaseDispatched():
-            named = replace(file, units=(*file.units, fact.unit))
-            return Dispatched(named, fact.unit, fact.assignment)
+            return replace(case, file=_named(file, fact.assignment, fact.unit, "assist"))
+        case CaseRedirected():
+            left = _stands(file, "replaced", fact.instead_of)
+            return Dispatched(_named(left, fact.assignment, fact.unit, "lead"))
+        case AssignmentReturned():
+            left = _stands(file, "returned", fact.to)
+            return replace(case, file=left) if left.lead else Accepted(left)
         case UnitReported():
-            return UnderWay(file, fact.unit, fact.to)
-        case ProgressReported():
-            return case
+            at_work = _stands(file, "reported", fact.to)
+            leads = at_work.lead is not None and at_work.lead.id == fact.to
+            return UnderWay(at_work) if leads else replace(case, file=at_work)
         case CaseResolved():
-            return Resolved(file, fact.unit, fact.outcome)
+            done = _over(file, "done")
+            asked = False if fact.verification_asked else None
+            return Resolved(done, fact.outcome, fact.rating_asked, asked)
+        case ResolutionVerified():
+            return replace(case, checked=True) if isinstance(case, Resolved) else case
+        case ReworkOrdered():
+            again = replace(_at_work_again(file), due=fact.due)
+            return UnderWay(again) if again.lead else Accepted(again)
         case CaseReopened():
-            return Accepted(replace(file, wish_version=fact.wish_version))
+            return Accepted(replace(file, wish_version=fact.wish_version, due=fact.due))
         case CaseClosed():
-            return Closed(replace(file, wish_version=fact.wish_version or file.wish_version))
+            answered = fact.wish_version or file.wish_version
+            return Closed(replace(_over(file, "ended"), wish_version=answered))
+        case CaseDeclined() | CaseReferred() | ResidentContacted() | ProgressReported():
+            return case
+        case ReportNoted() | ReportRefused():
+            return case
     assert_never(fact)
+
+
+def _named(file: File, target: TargetId, unit: UnitId, role: Role) -> File:
+    """A unit has one desk: naming it again replaces what it still held."""
+    held = (a.id for a in file.assignments if a.unit == unit and a.live)
+    left = _stands(file, "replaced", *held)
+    return replace(left, assignments=(*left.assignments, Assignment(target, unit, role)))
+
+
+def _over(file: File, stand: Stand) -> File:
+    """Nothing is on any unit's desk any more."""
+    return _stands(file, stand, *(a.id for a in file.assignments if a.live))
+
+
+def _stands(file: File, stand: Stand, *targets: TargetId) -> File:
+    moved = (replace(a, stand=stand) if a.id in targets else a for a in file.assignments)
+    return replace(file, assignments=tuple(moved))
+
+
+def _at_work_again(file: File) -> File:
+    """The unit that led last goes on where it said it was done."""
+    led = next((a for a in reversed(file.assignments) if a.role == "lead"), None)
+    return _stands(file, "reported", led.id) if led and led.stand == "done" else file
 
 
 CASE: Decider[Case, CaseCommand, DispatchFact] = Decider(Unopened(), decide, evolve)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from shared.town import Profile
+from shared.profile import Profile
 
 
 def resolution_due(profile: Profile, kind: str, since: datetime) -> datetime:
