@@ -13,7 +13,7 @@ from shared.contracts.base import CommandId, FactId, Instant, StoryId
 from shared.contracts.recorded import story_of
 from shared.handling import Handled, command_id
 from shared.store import Cause
-from shared.waiting import STORY, Arrivals, parse_position, wait_for
+from shared.waiting import POSITION, STORY, Arrivals, parse_position, wait_for
 from shared.web import Allow
 
 KEY_FORM: Final = r"^[\x21-\x7e]{1,200}$"
@@ -22,7 +22,10 @@ Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 AtLeast = Annotated[
     str | None,
-    Query(description="`<stream>@<version>` of an earlier answer: wait until it has arrived here"),
+    Query(
+        description="`<stream>@<version>` of an earlier answer: wait until it has arrived here",
+        json_schema_extra={"pattern": POSITION},
+    ),
 ]
 
 

@@ -2,9 +2,14 @@
 
 from typing import Final
 
-from services.intake.wish import NoteCaseStand, WishCommand
+from services.intake.commands import NoteCaseStand, WishCommand
 from shared.contracts.base import ActorId
-from shared.contracts.dispatch import CaseClosed, CaseReopened, CaseResolved
+from shared.contracts.dispatch import (
+    CaseClosed,
+    CaseReopened,
+    CaseResolved,
+    ResolutionVerified,
+)
 from shared.contracts.recorded import Recorded, stream_id
 from shared.policy import Reaction
 from shared.town import Town
@@ -15,7 +20,9 @@ NOTE_STAND: Final = "note-case-stand"
 def react(recorded: Recorded, _: Town) -> tuple[Reaction[WishCommand], ...]:
     """Whether the resident can rate, or all is over, is taken into the wish's own stream."""
     match recorded.fact:
-        case CaseResolved(rating_asked=asked):
+        case CaseResolved(rating_asked=asked, verification_asked=first):
+            return _note(recorded, rateable=asked and not first, closed=False)
+        case ResolutionVerified(rating_asked=asked):
             return _note(recorded, rateable=asked, closed=False)
         case CaseReopened():
             return _note(recorded, rateable=False, closed=False)

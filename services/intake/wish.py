@@ -1,68 +1,31 @@
-"""A wish: commands, states, what may happen, what is true after it."""
+"""A wish: states, what may happen, what is true after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import assert_never
 
-from shared.contracts.base import (
-    ActorId,
-    AreaId,
-    Code,
-    ResidentId,
-    Sealed,
-    SourceRef,
+from services.intake.commands import (
+    NoteCaseStand,
+    Rate,
+    ReceiveReport,
+    Submit,
+    Supplement,
+    WishCommand,
+    Withdraw,
 )
+from shared.contracts.base import AreaId, ResidentId
 from shared.contracts.intake import (
     CaseStandNoted,
     IntakeFact,
+    ProgressReportReceived,
     RatingInvited,
+    UnitReportReceived,
     WishRated,
     WishSubmitted,
+    WishSupplemented,
+    WishWithdrawn,
 )
 from shared.decider import Decider
 from shared.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """点单: take the matter in."""
-
-    by: ActorId
-    submitted_by: ActorId
-    kind: Code
-    category: Code
-    area: AreaId
-    channel: Code
-    title: Sealed
-    words: Sealed
-    resident: ResidentId | None = None
-    on_behalf_of: ResidentId | None = None
-    source_ref: SourceRef | None = None
-    name: Sealed | None = None
-    phone: Sealed | None = None
-    address: Sealed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NoteCaseStand:
-    """Dispatch said where the case stands, in its fact `case_version`."""
-
-    by: ActorId
-    case_version: int
-    rateable: bool
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """评单: the resident says what the resolution is worth."""
-
-    by: ActorId
-    resolved: bool
-    satisfaction: int
-    words: Sealed | None = None
-
-
-WishCommand = Submit | NoteCaseStand | Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,100 +34,133 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """Taken in; the town is at work. `noted` is the last case version taken in."""
+class Said:
+    """What stays with the wish. `owners`: the resident it is about and whoever submitted it for
+    them; `noted`: the last case version taken in."""
 
+    area: AreaId
     resident: ResidentId | None
+    owners: frozenset[ResidentId]
     noted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Rateable:
-    """Resolved, and the resident is asked about the resolution at `noted`."""
+class Submitted:
+    """Taken in; the town is at work."""
 
-    resident: ResidentId | None
-    noted: int
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
+class Rateable:
+    """Resolved, and the resident is asked about the resolution last noted."""
+
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
     """The resident answered; the case has not followed yet."""
 
-    resident: ResidentId | None
-    noted: int
+    said: Said
     resolved: bool
     satisfaction: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Nobody asks any more; the case has not followed yet."""
+
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
     """Written off. `rating` is the last one given, (resolved, satisfaction)."""
 
-    resident: ResidentId | None
-    noted: int
-    rating: tuple[bool, int] | None
+    said: Said
+    rating: tuple[bool, int] | None = None
+    withdrawn: bool = False
 
 
-Wish = Unsent | Submitted | Rateable | Rated | Closed
+SentWish = Submitted | Rateable | Rated | Withdrawn | Closed
+Wish = Unsent | SentWish
 
 
 def decide(wish: Wish, command: WishCommand) -> list[IntakeFact]:
     """What follows from `command`; [] if it already is so. Raises Refused."""
+    if isinstance(command, Submit):
+        return _submit(command) if isinstance(wish, Unsent) else []
+    if isinstance(wish, Unsent):
+        raise Refused("unknown-wish")
     match command:
-        case Submit():
-            return _submit(command) if isinstance(wish, Unsent) else []
-        case NoteCaseStand():
-            return _note(wish, command)
+        case Supplement():
+            return _supplement(wish, command)
+        case Withdraw():
+            return _withdraw(wish, command)
         case Rate():
             return _rate(wish, command)
+        case ReceiveReport():
+            return _receive(command)
+        case NoteCaseStand():
+            return _note(wish, command)
     assert_never(command)
 
 
 def _submit(c: Submit) -> list[IntakeFact]:
-    return [
-        WishSubmitted(
-            by=c.by,
-            submitted_by=c.submitted_by,
-            on_behalf_of=c.on_behalf_of,
-            resident=c.resident,
-            source_ref=c.source_ref,
-            kind=c.kind,
-            category=c.category,
-            area=c.area,
-            channel=c.channel,
-            title=c.title,
-            words=c.words,
-            name=c.name,
-            phone=c.phone,
-            address=c.address,
-        )
-    ]
+    return [WishSubmitted(**{field.name: getattr(c, field.name) for field in fields(c)})]
 
 
-def _note(wish: Wish, c: NoteCaseStand) -> list[IntakeFact]:
-    if isinstance(wish, Unsent):
-        raise Refused("unknown-wish")
-    if c.case_version <= wish.noted:
+def _supplement(wish: SentWish, c: Supplement) -> list[IntakeFact]:
+    _check_asked_for(wish)
+    return [WishSupplemented(by=c.by, words=c.words)]
+
+
+def _withdraw(wish: SentWish, c: Withdraw) -> list[IntakeFact]:
+    match wish:
+        case Withdrawn() | Closed(withdrawn=True) if c.reason is None:
+            return []
+        case Rated():
+            raise Refused("already-rated", "it was resolved and rated")
+    _check_asked_for(wish)
+    return [WishWithdrawn(by=c.by, reason=c.reason)]
+
+
+def _check_asked_for(wish: SentWish) -> None:
+    match wish:
+        case Withdrawn() | Closed(withdrawn=True):
+            raise Refused("already-withdrawn", "the wish was withdrawn")
+        case Closed():
+            raise Refused("already-closed", "the case is closed")
+
+
+def _receive(c: ReceiveReport) -> list[IntakeFact]:
+    """Whatever the state: the case decides, and answers."""
+    if c.note is None:
+        return [UnitReportReceived(by=c.by, unit=c.unit, request=c.request)]
+    return [ProgressReportReceived(by=c.by, unit=c.unit, note=c.note, request=c.request)]
+
+
+def _note(wish: SentWish, c: NoteCaseStand) -> list[IntakeFact]:
+    if c.case_version <= wish.said.noted:
         return []
     noted = CaseStandNoted(
         by=c.by, case_version=c.case_version, rateable=c.rateable, closed=c.closed
     )
-    if c.rateable:
+    if c.rateable and not isinstance(wish, Withdrawn):
         return [noted, RatingInvited(by=c.by, case_version=c.case_version)]
     return [noted]
 
 
-def _rate(wish: Wish, c: Rate) -> list[IntakeFact]:
+def _rate(wish: SentWish, c: Rate) -> list[IntakeFact]:
     match wish:
-        case Unsent():
-            raise Refused("unknown-wish")
         case Submitted():
             raise Refused("not-resolved-yet", "a rating is asked once the case is resolved")
         case Rateable():
             return [
                 WishRated(
                     by=c.by,
-                    case_version=wish.noted,
+                    case_version=wish.said.noted,
                     resolved=c.resolved,
                     satisfaction=c.satisfaction,
                     words=c.words,
@@ -172,6 +168,8 @@ def _rate(wish: Wish, c: Rate) -> list[IntakeFact]:
             ]
         case Rated(resolved=resolved, satisfaction=satisfaction):
             return _rated_before((resolved, satisfaction), c)
+        case Withdrawn() | Closed(withdrawn=True):
+            raise Refused("already-withdrawn", "the wish was withdrawn")
         case Closed(rating=None):
             raise Refused("already-closed", "the case was closed without a rating")
         case Closed(rating=rating):
@@ -186,28 +184,37 @@ def _rated_before(rating: tuple[bool, int] | None, c: Rate) -> list[IntakeFact]:
 
 
 def evolve(wish: Wish, fact: IntakeFact) -> Wish:
-    """The wish after `fact`."""
+    """The wish after `fact`. Raises ValueError for a stream that does not start with its
+    submission: no decider wrote that."""
+    if isinstance(fact, WishSubmitted):
+        owners = (who for who in (fact.resident, fact.proxy) if who is not None)
+        return Submitted(Said(fact.area, fact.resident, frozenset(owners)))
+    if isinstance(wish, Unsent):
+        raise ValueError(f"{fact.type} in a stream that was never submitted")
     match fact:
-        case WishSubmitted():
-            return Submitted(fact.resident)
         case CaseStandNoted():
             return _stand(wish, fact)
-        case RatingInvited():
-            return wish
+        case WishWithdrawn():
+            return Withdrawn(wish.said)
         case WishRated():
-            resident = None if isinstance(wish, Unsent) else wish.resident
-            return Rated(resident, fact.case_version, fact.resolved, fact.satisfaction)
+            said = replace(wish.said, noted=max(wish.said.noted, fact.case_version))
+            return Rated(said, fact.resolved, fact.satisfaction)
+        case RatingInvited() | WishSupplemented() | UnitReportReceived():
+            return wish
+        case ProgressReportReceived():
+            return wish
     assert_never(fact)
 
 
-def _stand(wish: Wish, fact: CaseStandNoted) -> Wish:
-    resident = None if isinstance(wish, Unsent) else wish.resident
+def _stand(wish: SentWish, fact: CaseStandNoted) -> Wish:
+    said = replace(wish.said, noted=fact.case_version)
+    withdrawn = isinstance(wish, Withdrawn)
     if fact.closed:
         rating = (wish.resolved, wish.satisfaction) if isinstance(wish, Rated) else None
-        return Closed(resident, fact.case_version, rating)
-    if fact.rateable:
-        return Rateable(resident, fact.case_version)
-    return Submitted(resident, fact.case_version)
+        return Closed(said, rating, withdrawn)
+    if withdrawn:
+        return Withdrawn(said)
+    return Rateable(said) if fact.rateable else Submitted(said)
 
 
 WISH: Decider[Wish, WishCommand, IntakeFact] = Decider(Unsent(), decide, evolve)
