@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.kafka import CARE, FACTS
+from shared.contracts.answers import answers_topic, inbound_topic
+from shared.contracts.base import PartnerId
+from shared.kafka import CARE, DEAD, FACTS
 
 NO_ERROR = 0
 TOPIC_ALREADY_EXISTS = 36
@@ -31,7 +34,22 @@ class Topic:
         return {"retention.ms": str(self.retention_ms), "cleanup.policy": self.cleanup_policy}
 
 
-TOPICS = (Topic(FACTS), Topic(CARE))
+_DAY_MS = 24 * 60 * 60 * 1000
+TOPICS = (Topic(FACTS), Topic(CARE), Topic(DEAD, partitions=3, retention_ms=30 * _DAY_MS))
+
+
+def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:
+    """All topics of an installation. A partner's answers are made before what it publishes on:
+    who cannot be answered is not heard. Inbound records are the partner's own plaintext and are
+    kept for 3 days."""
+    pairs = (
+        (
+            Topic(answers_topic(partner), partitions=3, retention_ms=30 * _DAY_MS),
+            Topic(inbound_topic(partner), partitions=3, retention_ms=3 * _DAY_MS),
+        )
+        for partner in sorted(partners)
+    )
+    return (*TOPICS, *chain.from_iterable(pairs))
 
 
 class TopicNotAsWanted(Exception):

@@ -20,9 +20,14 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from pymongo.errors import PyMongoError
 
 from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
+from shared.kafka_headers import read_every_name
 
 FACTS: Final = "wishgrid.facts.v1"
 CARE: Final = "wishgrid.care.v1"
+DEAD: Final = "wishgrid.dead.v1"
+"""Dead letters: what came in and could not be read, sealed under the installation's key."""
+INBOUND: Final = r"wishgrid\.inbound\.[a-z0-9-]+\.v1"
+"""The topics partners publish on, as a pattern; one that is made later is heard within seconds."""
 
 INFRASTRUCTURE: Final = (
     PyMongoError,
@@ -80,14 +85,19 @@ async def abandon(producer: AIOKafkaProducer) -> None:
 
 
 def broker(bootstrap: str, client_id: str) -> KafkaBroker:
-    """A FastStream broker that creates no topics and survives headers that are not UTF-8."""
+    """A FastStream broker that creates no topics and survives headers that are not UTF-8.
+
+    What it publishes itself may go out twice, so its producer is not idempotent: a fatal error of
+    one that is would silence it for good, and FastStream makes no new one.
+    """
+    read_every_name()
     return KafkaBroker(
         bootstrap,
         client_id=client_id,
         allow_auto_create_topics=False,
         parser=_safe_parser,
         acks="all",
-        enable_idempotence=True,
+        metadata_max_age_ms=3_000,  # how soon a topic that matches a pattern is heard
         graceful_timeout=20.0,
         logger=None,
     )
@@ -95,15 +105,16 @@ def broker(bootstrap: str, client_id: str) -> KafkaBroker:
 
 def consume(
     kafka: KafkaBroker,
-    topic: str,
-    *,
+    *topics: str,
+    pattern: str | None = None,
     group: str,
     instance: str,
     session_seconds: float,
     handle: Callable[[Sequence[Record]], Awaitable[None]],
     records: int = 500,
 ) -> None:
-    """Give `handle` the topic's records in batches, each at least once, in order per partition.
+    """Give `handle` the records of `topics`, or of all that match `pattern`, in batches, each at
+    least once, in order per partition.
 
     A batch is committed after `handle` returned, exactly it and nothing later. When `handle`
     raises for infrastructure's sake the same batch comes again after a pause. While it works, a
@@ -113,9 +124,12 @@ def consume(
     attempts = 0
 
     @kafka.subscriber(
-        topic,
+        *topics,
+        pattern=pattern,
         group_id=group,
-        group_instance_id=f"{group}.{instance}",
+        # Whoever comes back under an id of its own is given its old partitions: with a pattern,
+        # topics that are gone since (aiokafka would not start), and none that are new.
+        group_instance_id=f"{group}.{instance}" if pattern is None else None,
         batch=True,
         max_records=records,
         batch_timeout_ms=20,
@@ -123,7 +137,9 @@ def consume(
         partition_assignment_strategy=(StickyPartitionAssignor,),
         session_timeout_ms=int(session_seconds * 1000),
         rebalance_timeout_ms=60_000,
+        isolation_level="read_committed",  # what a partner took back was never said
         ack_policy=AckPolicy.MANUAL,
+        no_reply=True,  # a header `reply_to` would have us write to any topic a partner names
         decoder=_keep_raw,
         listener=_Gate(gate),
     )

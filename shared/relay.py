@@ -7,7 +7,8 @@ former leader that wakes up can only repeat what consumers have already seen and
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -17,11 +18,11 @@ from bson import Timestamp
 from pymongo import ASCENDING
 from pymongo.errors import OperationFailure, PyMongoError
 
-from shared.contracts.recorded import to_wire
 from shared.kafka import abandon
 from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Collection, Document
 from shared.mongo_store import from_document
+from shared.outgoing import Outgoing, Outlet
 
 MARGIN_SECONDS: Final = 600
 """How far before the last known cluster time a re-scan begins: longer than any commit takes
@@ -33,20 +34,20 @@ log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """Publishes one store's commits to `topic` while it holds the lease."""
+    """Publishes what `outlet` makes of one store's commits while it holds the lease."""
 
     def __init__(
         self,
         commits: Collection,
         lease: Lease,
-        topic: str,
+        outlet: Outlet,
         producer: Callable[[], AIOKafkaProducer],
         *,
         lease_seconds: float,
     ) -> None:
         self._commits = commits
         self._lease = lease
-        self._topic = topic
+        self._outlet = outlet
         self._new_producer = producer
         self._pause = lease_seconds / 4
         self._saved_at = 0.0
@@ -61,7 +62,7 @@ class Relay:
             try:
                 await self._lead()
             except Lost:
-                log.warning("relay lease lost", topic=self._topic)
+                log.warning("relay lease lost")
             except (PyMongoError, KafkaError) as failed:
                 log.warning("relay starts over", error=f"{type(failed).__name__}: {failed}")
             except ValueError as wrong:  # another instance would fare no better: stand still
@@ -75,7 +76,7 @@ class Relay:
         if document is None:
             return
         self.leading = True
-        log.info("relay leads", topic=self._topic, epoch=document["epoch"])
+        log.info("relay leads", epoch=document["epoch"])
         feed, producer = ChangeFeed(self._commits), self._new_producer()
         try:
             await producer.start()
@@ -106,38 +107,46 @@ class Relay:
                     raise
                 log.warning("relay token lost, scanning the store", code=failed.code)
             else:
+                feed.cluster_time = feed.cluster_time or lease.get("cluster_time")
                 return
         await feed.open(None)
         # The stream begins after the last write of the primary, a scan ends with the last one a
         # majority has: by waiting for a later write of our own, nothing lies between the two.
         await self._lease.renew()
-        await self._scan(producer, lease.get("cluster_time"))
+        last = await self._scan(producer, lease.get("cluster_time"))
+        feed.cluster_time = max(filter(None, (feed.cluster_time, last)), default=None)
         await self._save(feed, force=True)
 
-    async def _scan(self, producer: AIOKafkaProducer, since: Timestamp | None) -> None:
+    async def _scan(self, producer: AIOKafkaProducer, since: Timestamp | None) -> Timestamp | None:
+        """Publish what may not have been; the server's stamp of the last one."""
+        last: Timestamp | None = None
         start = Timestamp(max(since.time - MARGIN_SECONDS, 0) if since else 0, 0)
         chunk: list[Document] = []
         async for document in self._commits.find({"ts": {"$gte": start}}).sort("ts", ASCENDING):
             chunk.append(document)
+            last = document["ts"]
             if len(chunk) == _CHUNK:
                 await self._publish(producer, chunk)
                 await self._lease.renew()
                 chunk = []
         await self._publish(producer, chunk)
+        return last
 
     async def _publish(self, producer: AIOKafkaProducer, commits: list[Document]) -> None:
         """All of it, acknowledged; one await for all, never one each."""
         sent: list[asyncio.Future[object]] = []
         try:
-            for document in commits:
-                for recorded in from_document(document).recorded_facts():
-                    key, value, headers = to_wire(recorded)
-                    sent.append(await producer.send(self._topic, value, key=key, headers=headers))
+            for out in chain.from_iterable(map(self._records, commits)):
+                queued = producer.send(out.topic, out.value, key=out.key, headers=out.headers)
+                sent.append(await queued)  # what was sent is cancelled on failure
             await asyncio.gather(*sent)
         finally:
             for each in sent:  # after a failure nobody asks the others what became of them
                 each.cancel()
         self.published += len(sent)
+
+    def _records(self, commit: Document) -> Iterator[Outgoing]:
+        return chain.from_iterable(map(self._outlet, from_document(commit).recorded_facts()))
 
     async def _save(self, feed: ChangeFeed, *, force: bool) -> None:
         """Save the token: after every publish, and now and then on idle, before it ages out."""

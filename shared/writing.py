@@ -4,15 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from shared.backlog import LEASES, RELAY
 from shared.kafka import FACTS, broker, consume, fact_producer
 from shared.keystore import check_secrets
 from shared.lease import Lease
 from shared.mongo import Database
 from shared.mongo_store import MongoStore
+from shared.outgoing import facts_and_answers
 from shared.reactions import Reactions
 from shared.relay import Relay
 from shared.serving import House, Joined, answers, in_background, register_profiles
 from shared.waiting import WriterArrivals
+from shared.writer_metrics import writer_metrics
 
 
 class WritingService:
@@ -25,22 +28,27 @@ class WritingService:
         self.store = MongoStore(self.home)
         self.arrivals = WriterArrivals(self.home, self.store, own)
         self._seconds = house.settings.lease_seconds
-        lease = Lease(self.home["leases"], "relay", house.settings.instance, self._seconds)
+        lease = Lease(self.home[LEASES], RELAY, house.settings.instance, self._seconds)
         self.relay = Relay(
             self.store.commits,
             lease,
-            house.in_kafka(FACTS),
+            facts_and_answers(house.settings.topic_prefix),
             lambda: fact_producer(house.settings.kafka, f"{name}-relay"),
             lease_seconds=self._seconds,
         )
         self._broker = broker(house.settings.kafka, f"wishgrid-{name}")
         self._joined = Joined(self._broker)
         self._reactions: Reactions[Any, Any] | None = None
+        self.metrics = writer_metrics(
+            self.home,
+            self.store.group,
+            self.relay,
+            lambda: None if self._reactions is None else self._reactions.lacks,
+        )
 
     @asynccontextmanager
     async def open(self, reactions: Reactions[Any, Any]) -> AsyncIterator[None]:
         """Everything running; finished in order on the way out."""
-        settings = self.house.settings
         await register_profiles(self.home, self.house.towns)
         await check_secrets(self.house.database("keys"), self.house.secrets)
         await self.store.prepare()
@@ -50,8 +58,8 @@ class WritingService:
             self._broker,
             self.house.in_kafka(FACTS),
             group=self.house.in_kafka(f"wishgrid.{self.name}.reactions"),
-            instance=settings.instance,
-            session_seconds=settings.session_timeout_seconds,
+            instance=self.house.settings.instance,
+            session_seconds=self.house.settings.session_timeout_seconds,
             handle=reactions.on_batch,
         )
         async with in_background(self.relay.run(), self._joined.run()):

@@ -43,6 +43,7 @@ from shared.contracts.recorded import Recorded, stream_id, to_wire
 from shared.contracts.registry import AnyFact
 from shared.kafka import FACTS, Record, fact_producer
 from shared.mongo import Client, Database, connect, database
+from shared.outgoing import Outgoing, Outlet
 from shared.serving import House, furnish
 from shared.settings import Settings
 from shared.store import Cause, Commit, History
@@ -215,6 +216,15 @@ async def offsets_in_kafka(kafka: str, group: str) -> dict[int, int]:
         return {p.partition: o.offset for p, o in committed.items()}
     finally:
         await admin.close()
+
+
+def facts_to(topic: str) -> Outlet:
+    """An outlet that sends facts to one topic and answers nobody."""
+
+    def outgoing(recorded: Recorded) -> Iterator[Outgoing]:
+        yield Outgoing(topic, *to_wire(recorded))
+
+    return outgoing
 
 
 def new_story() -> StoryId:

@@ -1,16 +1,22 @@
 """Wiring of intake: the only place that builds its clients."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.intake.api import Wishes, routes
+from services.intake.api import WishDesk, Wishes, routes
+from services.intake.claims import Claims
+from services.intake.gate import Gate
+from services.intake.partner_orders import PartnerOrders
+from services.intake.partner_topics import PartnerTopics
 from services.intake.policies import react
 from services.intake.wish import WISH
+from shared.kafka import INBOUND, broker, consume
 from shared.keystore import KeyWriter
 from shared.reactions import Reactions
-from shared.serving import House, serve
+from shared.serving import House, Joined, in_background, serve
 from shared.web import create_app
 from shared.writing import WritingService
 
@@ -21,21 +27,46 @@ def create(house: House) -> FastAPI:
     keys = KeyWriter(house.database("keys"), house.secrets)
     wishes: Wishes = Wishes(WISH, service.store, house.clock, keys)
     reactions = Reactions(service.home, wishes, react, house.towns, listens_to="case")
+    claims = Claims(service.home, house.secrets)
+    doors = broker(house.settings.kafka, "wishgrid-intake-gate")
+    gate = Gate(
+        claims,
+        service.store,
+        wishes,
+        PartnerOrders(keys, house.towns),
+        house.towns.partners(),
+        house.secrets,
+        PartnerTopics(doors, house.settings.kafka),
+        topic_prefix=house.settings.topic_prefix,
+    )
+    consume(
+        doors,
+        pattern=f"^{re.escape(house.settings.topic_prefix)}{INBOUND}$",
+        group=house.in_kafka("wishgrid.intake.gate"),
+        instance=house.settings.instance,
+        session_seconds=house.settings.session_timeout_seconds,
+        handle=gate.on_batch,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.open(reactions):
+        await claims.prepare()
+        # Apart from the reactions: after a crash its group waits until the dead member is given
+        # up, and HTTP need not.
+        async with service.open(reactions), in_background(Joined(doors).run()):
             yield
+        await claims.close()
         await keys.close()
 
-    endpoints = routes(wishes, keys, house.towns, service.arrivals, house.settings.wait_seconds)
+    desk = WishDesk(wishes, keys, house.towns, service.arrivals, house.settings.wait_seconds)
     return create_app(
         "wishgrid intake",
-        endpoints,
+        routes(desk),
         house.doorkeeper,
         service.ready,
         house.towns.examples(),
         lifespan,
+        service.metrics,
     )
 
 

@@ -7,15 +7,22 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.servers import Servers
-from deploy.topics import TOPICS, Topic, TopicNotAsWanted, ensure_topics
+from deploy.topics import TOPICS, Topic, TopicNotAsWanted, ensure_topics, topics_of
+from shared.contracts.base import PartnerId
 
 pytestmark = pytest.mark.stack
+
+DAY = 24 * 60 * 60 * 1000
 
 
 @pytest.fixture
 def prefix() -> str:
     """A prefix no other test uses."""
     return f"t{uuid.uuid4().hex}."
+
+
+def all_of(prefix: str) -> tuple[str, ...]:
+    return tuple(sorted(prefix + each.name for each in TOPICS))
 
 
 async def described(bootstrap: str, name: str) -> list[int]:
@@ -34,6 +41,15 @@ def test_the_topics_of_facts_are_the_ones_that_were_fixed() -> None:
     ] == [
         ("wishgrid.facts.v1", 12, -1, "delete"),
         ("wishgrid.care.v1", 12, -1, "delete"),
+        ("wishgrid.dead.v1", 3, 30 * DAY, "delete"),
+    ]
+
+
+def test_a_partner_has_a_topic_for_answers_made_before_the_one_it_publishes_on() -> None:
+    added = topics_of([PartnerId("hotline")])[len(TOPICS) :]
+    assert [(each.name, each.retention_ms) for each in added] == [
+        ("wishgrid.answers.hotline.v1", 30 * DAY),
+        ("wishgrid.inbound.hotline.v1", 3 * DAY),
     ]
 
 
@@ -41,7 +57,7 @@ async def test_missing_topics_are_made_and_led_and_a_second_run_makes_none(
     stack_servers: Servers, prefix: str
 ) -> None:
     made = await ensure_topics(stack_servers.kafka, prefix=prefix)
-    assert made == (f"{prefix}wishgrid.care.v1", f"{prefix}wishgrid.facts.v1")
+    assert made == all_of(prefix)
     leaders = await described(stack_servers.kafka, made[0])
     assert len(leaders) == 12
     assert min(leaders) >= 0
@@ -53,7 +69,7 @@ async def test_two_runs_at_once_make_each_topic_once(stack_servers: Servers, pre
         ensure_topics(stack_servers.kafka, prefix=prefix),
         ensure_topics(stack_servers.kafka, prefix=prefix),
     )
-    assert sorted(first + second) == [f"{prefix}wishgrid.care.v1", f"{prefix}wishgrid.facts.v1"]
+    assert tuple(sorted(first + second)) == all_of(prefix)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from shared.store import Commit, History
 from tests.conftest import (
     Reader,
     cancelled,
+    facts_to,
     following,
     new_story,
     reader,
@@ -52,7 +53,7 @@ class Line:
         return Relay(
             self.store.commits,
             lease,
-            self.topic,
+            facts_to(self.topic),
             lambda: fact_producer(self.kafka, f"relay-{owner}"),
             lease_seconds=LEASE_SECONDS,
         )
