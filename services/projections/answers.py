@@ -1,4 +1,4 @@
-"""What the read API answers with. Instants are UTC; texts are null for who may not read them."""
+"""What the read API says of cases. Instants are UTC; texts are null for who may not read them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,23 +9,36 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts.base import StoryId
 
 State = Literal["submitted", "opened", "accepted", "dispatched", "underway", "resolved", "closed"]
+Stand = Literal["named", "reported", "done", "returned", "replaced", "ended"]
+Number = Literal["received", "open", "resolved", "otherwise", "closed", "on_the_spot", "fast"]
 
 
-class _Answer(BaseModel):
+class Told(BaseModel):
     """Errors do not repeat what it holds: opened texts must not reach a log."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-class Rating(_Answer):
+class Rating(Told):
     """Was it solved, and how content is the resident (1 … 5)?"""
 
     resolved: bool
     satisfaction: int
 
 
-class CaseRow(_Answer):
-    """One line of the case list. `title` is null for who may not read it, or once erased."""
+class Assignment(Told):
+    """A unit named for a case, and how it stands with it."""
+
+    assignment: str
+    unit: str
+    role: Literal["lead", "assist"]
+    stand: Stand
+
+
+class CaseRow(Told):
+    """One line of the case list. `title` is null for who may not read it, or once erased;
+    `unit` is the one that leads, or led to the resolution; `numbers` are those of the report
+    that the case counts in, `day` the one it counts on."""
 
     story: StoryId
     area: str
@@ -35,14 +48,23 @@ class CaseRow(_Answer):
     title: str | None
     state: State
     unit: str | None = None
+    assignments: list[Assignment] = []
     submitted: datetime
+    day: str
     due: datetime | None = None
+    resolved: datetime | None = None
     outcome: str | None = None
+    declined: str | None = Field(None, description="the rule by which it was declined")
+    referred: str | None = Field(None, description="the owner it was referred to")
+    reason: str | None = Field(None, description="why it was closed")
     rating: Rating | None = None
+    rateable: bool = Field(False, description="a rating is asked and not yet given")
+    supplements: int = 0
+    numbers: list[Number]
     moved: datetime
 
 
-class CasePage(_Answer):
+class CasePage(Told):
     """`next` goes into `after` for the following page; absent on the last."""
 
     items: list[CaseRow]
@@ -62,8 +84,48 @@ class CaseDetail(CaseRow):
     versions: Mapping[str, int] = Field(description="per stream kind, what has arrived here")
 
 
-class TimelineEntry(_Answer):
-    """One fact. `details` are its codes and ids, `texts` what was written, where readable."""
+class DeskRow(CaseRow):
+    """A case on a unit's desk, with what the unit was named for."""
+
+    mine: Assignment
+
+
+class DeskPage(Told):
+    """`next` goes into `after` for the following page; absent on the last."""
+
+    items: list[DeskRow]
+    next: str | None = None
+
+
+class MyWish(Told):
+    """One of a resident's own matters. `for_another`: they submitted it for somebody else."""
+
+    story: StoryId
+    title: str | None
+    kind: str
+    category: str
+    area: str
+    state: State
+    submitted: datetime
+    due: datetime | None = None
+    outcome: str | None = None
+    reason: str | None = Field(None, description="why it was closed")
+    rating_asked: bool = Field(description="their rating is asked now")
+    rating: Rating | None = None
+    supplements: int
+    for_another: bool
+
+
+class MyWishes(Told):
+    """`next` goes into `after` for the following page; absent on the last."""
+
+    items: list[MyWish]
+    next: str | None = None
+
+
+class TimelineEntry(Told):
+    """One fact. `details` are its codes and ids, `texts` what was written, where readable, by
+    where in the fact it stands."""
 
     id: str
     type: str

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.projections.api import Reader, routes
+from services.projections.api import routes
 from services.projections.generations import Generation
+from services.projections.metrics import projections_metrics
 from services.projections.projector import Projector
+from services.projections.reader import Reader
 from services.projections.readmodel import ReadModel
 from shared.access_log import AccessLog
 from shared.kafka import FACTS
@@ -33,7 +35,14 @@ def create(house: House) -> FastAPI:
     )
     access_log = AccessLog(home)
     keys = KeyReader(house.database("keys"), house.secrets)
-    reader = Reader(model, keys, access_log, settings.wait_seconds)
+    reader = Reader(
+        model,
+        keys,
+        access_log,
+        settings.wait_seconds,
+        towns=house.towns,
+        clock=house.clock,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +67,7 @@ def create(house: House) -> FastAPI:
         ready,
         house.towns.examples(),
         lifespan,
+        projections_metrics(generation.database, projector),
     )
 
 

@@ -5,50 +5,64 @@ kept: the story is stuck there until the missing one arrives. A fact that cannot
 after which a view raises, is kept in the same way, and so are all that follow it.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.projections.stories import FOLDS, Story, new_story
-from services.projections.views import View
-from shared.contracts.base import FactId
+from services.projections.views import Tally, View
+from services.projections.views.sheets import Differences, add_difference, written
+from shared.contracts.base import FactId, ProfileVersion, TownId
 from shared.contracts.recorded import Recorded, kind_of
 from shared.contracts.registry import UnknownFact
+from shared.profile import Profile
 
 Document = dict[str, Any]
 
 VIEWS: Final = "views"
-"""The name under which a story is stuck because a view raises over it."""
+"""The name under which a story is stuck because a view or tally raises over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What facts become: the views and tallies, and the profiles that facts name."""
+
+    views: Sequence[View]
+    tallies: Sequence[Tally]
+    profile: Callable[[TownId, ProfileVersion], Profile]
 
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written. A row of None is to go; `parked` are kept, `drained` let go."""
+    """What is to be written. A row of None is to go; `counts` are differences, by tally;
+    `parked` are kept, `drained` let go."""
 
     stories: dict[str, Story] = field(default_factory=dict)
     timeline: list[Document] = field(default_factory=list)
     rows: dict[str, dict[str, Document | None]] = field(default_factory=lambda: defaultdict(dict))
+    counts: dict[str, Differences] = field(default_factory=lambda: defaultdict(dict))
     parked: list[Recorded] = field(default_factory=list)
     drained: list[FactId] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
 
 
 def fold_poll(
-    facts: Iterable[Recorded],
+    facts: Mapping[int, Iterable[Recorded]],
     stories: Mapping[str, Story],
     waiting: Mapping[str, Sequence[Recorded]],
-    views: Sequence[View],
+    recipe: Recipe,
 ) -> Changes:
-    """Fold `facts`, in the order they came, over the `stories` as stored; `waiting` are the facts
-    parked before, by story."""
+    """Fold `facts`, by partition in the order they came, over the `stories` as stored; `waiting`
+    are the facts parked before, by story."""
     changes = Changes()
-    arrived: dict[str, list[Recorded]] = defaultdict(list)
-    for recorded in facts:
-        arrived[recorded.story].append(recorded)
-    for name, new in arrived.items():
-        before = stories.get(name) or new_story(name, new[0].town)
-        _fold_story(before, new, waiting.get(name, ()), views, changes)
+    for partition, came in facts.items():
+        arrived: dict[str, list[Recorded]] = defaultdict(list)
+        for recorded in came:
+            arrived[recorded.story].append(recorded)
+        for name, new in arrived.items():
+            before = stories.get(name) or new_story(name, new[0].town, partition)
+            _fold_story(before, new, waiting.get(name, ()), recipe, changes)
     return changes
 
 
@@ -56,7 +70,7 @@ def _fold_story(
     before: Story,
     new: Sequence[Recorded],
     waiting: Sequence[Recorded],
-    views: Sequence[View],
+    recipe: Recipe,
     changes: Changes,
 ) -> None:
     """Add to `changes` what the new and the waiting facts of one story do to it."""
@@ -64,23 +78,31 @@ def _fold_story(
     facts = {**old, **{recorded.id: recorded for recorded in new}}
     own = Changes()
     try:
-        story, left = _fold_streams(before, facts.values(), own)
-        story = _write_rows(story, views, own)
+        story, left = _fold_streams(before, facts.values(), recipe, own)
+        story = _write_views(story, recipe, own)
     except Exception as bug:  # views are pure: one would raise for ever
         own, left = Changes(), list(facts.values())
         story = {**before, "stuck": {VIEWS: f"{type(bug).__name__}: {bug}"}}
     changes.parked += [recorded for recorded in left if recorded.id not in old]
     changes.drained += old.keys() - {recorded.id for recorded in left}
-    changes.timeline += own.timeline
-    changes.ignored |= own.ignored
-    for view, rows in own.rows.items():
-        changes.rows[view].update(rows)
+    _add(changes, own)
     if story != before:
         changes.stories[story["_id"]] = story
 
 
+def _add(changes: Changes, own: Changes) -> None:
+    """Add what one story writes beside itself."""
+    changes.timeline += own.timeline
+    changes.ignored |= own.ignored
+    for view, rows in own.rows.items():
+        changes.rows[view].update(rows)
+    for tally, sheets in own.counts.items():
+        for sheet, cells in sheets.items():
+            changes.counts[tally].setdefault(sheet, Counter()).update(cells)
+
+
 def _fold_streams(
-    story: Story, facts: Iterable[Recorded], changes: Changes
+    story: Story, facts: Iterable[Recorded], recipe: Recipe, changes: Changes
 ) -> tuple[Story, list[Recorded]]:
     """The story after the facts, and those that must wait."""
     by_kind: dict[str, list[Recorded]] = defaultdict(list)
@@ -92,7 +114,7 @@ def _fold_streams(
     left: list[Recorded] = []
     for kind, stream in by_kind.items():
         stuck.pop(kind, None)
-        rest, reason = _fold_stream(after, kind, stream, changes)
+        rest, reason = _fold_stream(after, stream, recipe, changes)
         left += rest
         if reason:
             stuck[kind] = reason
@@ -102,42 +124,52 @@ def _fold_streams(
 
 
 def _fold_stream(
-    story: Story, kind: str, facts: Sequence[Recorded], changes: Changes
+    story: Story, stream: Sequence[Recorded], recipe: Recipe, changes: Changes
 ) -> tuple[Sequence[Recorded], str]:
-    """Fold what can be folded into `story`; the facts left over, and why."""
+    """Fold what can be folded of one stream into `story`; the facts left over, and why."""
+    kind = kind_of(stream[0].stream)
     fold = FOLDS.get(kind)
-    for n, recorded in enumerate(facts):
+    for n, recorded in enumerate(stream):
         seen = story["v"].get(kind, 0)
         if recorded.version <= seen:
             continue
         if recorded.version > seen + 1:
-            return facts[n:], f"version {seen + 1} is missing"
+            return stream[n:], f"version {seen + 1} is missing"
         if fold is None or isinstance(recorded.fact, UnknownFact):
             changes.ignored.add(recorded.fact.type)
         else:
             try:
-                story["parts"][kind] = fold(story["parts"].get(kind, {}), recorded)
+                profile = recipe.profile(recorded.town, recorded.profile)
+                story["parts"][kind] = fold(story["parts"].get(kind, {}), recorded, profile)
             except Exception as bug:  # folds are pure: it would raise for ever
                 reason = f"{recorded.fact.type} at {recorded.version}: {type(bug).__name__}: {bug}"
-                return facts[n:], reason
+                return stream[n:], reason
         story["v"][kind] = recorded.version
         changes.timeline.append(timeline_entry(recorded))
     return (), ""
 
 
-def _write_rows(story: Story, views: Sequence[View], changes: Changes) -> Story:
-    """The rows that differ from what the views last wrote; the story remembers the new ones."""
+def _write_views(story: Story, recipe: Recipe, changes: Changes) -> Story:
+    """The rows and counts that differ from what was last written; the story remembers them."""
     wrote = dict(story["wrote"])
-    for view in views:
+    for view in recipe.views:
         row = view.row(story)
-        if row == wrote.get(view.name):
-            continue
-        changes.rows[view.name][story["_id"]] = row
-        if row is None:
-            del wrote[view.name]
-        else:
-            wrote[view.name] = row
+        if row != wrote.get(view.name):
+            changes.rows[view.name][story["_id"]] = row
+            _remember(wrote, view.name, row)
+    for tally in recipe.tallies:
+        counted = written(tally.count(story))
+        if counted != (before := wrote.get(tally.name)):
+            add_difference(changes.counts[tally.name], story, before, counted)
+            _remember(wrote, tally.name, counted)
     return {**story, "wrote": wrote}
+
+
+def _remember(wrote: dict[str, Document], name: str, document: Document | None) -> None:
+    if document is None:
+        del wrote[name]
+    else:
+        wrote[name] = document
 
 
 def timeline_entry(recorded: Recorded) -> Document:

@@ -10,7 +10,8 @@ from typing import Final
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from services.projections.stories import FOLD_VERSION
-from services.projections.views.registry import VIEWS
+from services.projections.views.registry import TALLIES, VIEWS
+from services.projections.views.sheets import INDEX
 from shared.mongo import Database
 from shared.serving import House
 
@@ -38,6 +39,7 @@ class Generation:
             "timeline",
             "parked",
             *(v.name for v in VIEWS),
+            *(t.name for t in TALLIES),
         ):
             try:
                 await self.database.create_collection(name, check_exists=False)
@@ -51,6 +53,8 @@ class Generation:
         for view in VIEWS:
             for index in view.indexes:
                 await self.database[view.name].create_index(list(index))
+        for tally in TALLIES:
+            await self.database[tally.name].create_index(list(INDEX))
 
     async def _claim(self) -> None:
         for name, document in (

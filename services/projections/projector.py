@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from pymongo.errors import PyMongoError
 
@@ -20,8 +20,9 @@ from services.projections.folding import fold_poll
 from services.projections.generations import Generation
 from services.projections.positions import OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
-from services.projections.views.registry import VIEWS
-from shared.contracts.recorded import Recorded, Unreadable, from_wire
+from services.projections.records import decoded
+from services.projections.views.registry import recipe
+from shared.contracts.recorded import Recorded
 from shared.errors import NotReady
 from shared.kafka import Record
 from shared.town import Towns
@@ -53,6 +54,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._model = model
         self._topic = topic
         self._towns = towns
+        self._recipe = recipe(towns)
         self._kafka = kafka
         self._instance = instance
         self._session_seconds = session_seconds
@@ -87,6 +89,18 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         finally:
             await consumer.stop()
 
+    async def lag(self) -> dict[int, int]:
+        """Records per partition of the topic, also of others' partitions, that the read model
+        lacks. By its own offsets: what Kafka was told is a hint. Raises KafkaError, PyMongoError.
+        """
+        consumer = self._consumer
+        if consumer is None or not (numbers := consumer.partitions_for_topic(self._topic)):
+            raise KafkaConnectionError(f"{self._topic} was not reached yet")
+        partitions = [TopicPartition(self._topic, number) for number in numbers]
+        ends = await consumer.end_offsets(partitions)
+        read = await self._model.offsets(partitions)
+        return {p.partition: max(ends[p] - read.get(p, 0), 0) for p in partitions}
+
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the transaction in flight end; then these are no longer ours."""
         async with self._gate:
@@ -113,6 +127,9 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                 self._consumer = None
                 await consumer.stop()
                 await asyncio.sleep(1)
+            except asyncio.CancelledError:
+                await consumer.stop()
+                raise
             else:
                 self.joined = True
                 return consumer
@@ -162,12 +179,13 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             batch, self._ahead = self._positions.take(self._ahead, self._room)
             if not batch:
                 return
-            facts, unreadable = _decode(batch)
+            by_partition, unreadable = decoded(batch)
+            facts = list(chain.from_iterable(by_partition.values()))
             self._check_profiles(facts)
             stories = await self._model.stories({r.story for r in facts})
             stuck = [name for name, story in stories.items() if "stuck" in story]
             waiting = await self._model.parked(stuck)
-            changes = fold_poll(facts, stories, waiting, VIEWS)
+            changes = fold_poll(by_partition, stories, waiting, self._recipe)
             moves = self._positions.moves(batch)
             if not await self._model.write(changes, moves, unreadable):
                 raise OutOfStep("another process moved an offset")
@@ -194,17 +212,6 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             await consumer.commit(here)
         except KafkaError as failed:
             log.info("Kafka was not told our offsets", error=type(failed).__name__)
-
-
-def _decode(batch: Iterable[Record]) -> tuple[list[Recorded], list[tuple[Record, str]]]:
-    facts: list[Recorded] = []
-    unreadable: list[tuple[Record, str]] = []
-    for record in batch:
-        try:
-            facts.append(from_wire(record.value, record.headers))
-        except Unreadable as wrong:
-            unreadable.append((record, str(wrong)))
-    return facts, unreadable
 
 
 def _tell(facts: Sequence[Recorded]) -> None:

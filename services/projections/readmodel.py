@@ -10,6 +10,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
 from services.projections.folding import Changes
 from services.projections.stories import Story
+from services.projections.views.sheets import Differences, sheet_after
 from shared.contracts.recorded import Recorded, from_wire, to_wire
 from shared.kafka import Record
 from shared.mongo import Client, Database, Document, Session, transaction
@@ -20,7 +21,7 @@ _Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne | De
 
 
 class ReadModel:
-    """Stories, timeline, rows, offsets and what is parked, in one database."""
+    """Stories, timeline, rows, sheets of numbers, offsets and what is parked, in one database."""
 
     def __init__(self, mongo: Client, database: Database) -> None:
         self._mongo = mongo
@@ -35,6 +36,12 @@ class ReadModel:
             return_document=True,
         )
         return document["next"], document["last"]
+
+    async def offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where to go on, of those partitions that have been read."""
+        places = {_place(partition): partition for partition in partitions}
+        found = self.database["offsets"].find({"_id": {"$in": list(places)}})
+        return {places[d["_id"]]: d["next"] async for d in found}
 
     async def stories(self, names: Collection[str]) -> dict[str, Story]:
         """The stories there are."""
@@ -67,7 +74,21 @@ class ReadModel:
                     return False
             for collection, writes in _writes(changes, unreadable).items():
                 await self._bulk(collection, writes, session)
+            for tally, differences in changes.counts.items():
+                await self._bulk(tally, await self._sheets(tally, differences, session), session)
         return True
+
+    async def _sheets(self, tally: str, differences: Differences, session: Session) -> list[_Write]:
+        """The touched sheets as they are to be, from what they are within the transaction."""
+        touched = {sheet.name: sheet for sheet, cells in differences.items() if any(cells.values())}
+        found = self.database[tally].find({"_id": {"$in": list(touched)}}, session=session)
+        stored = {document["_id"]: document for document in await found.to_list(None)}
+        writes: list[_Write] = []
+        for name, sheet in touched.items():
+            after = sheet_after(sheet, stored.get(name), differences[sheet])
+            key = {"_id": name}
+            writes.append(ReplaceOne(key, after, upsert=True) if after else DeleteOne(key))
+        return writes
 
     async def _bulk(self, collection: str, writes: list[_Write], session: Session) -> None:
         if writes:

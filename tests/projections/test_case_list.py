@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.projections.folding import fold_poll
-from services.projections.reading import Opened
+from services.projections.texts import Opened
 from services.projections.views import Row
 from services.projections.views.case_list import CASE_LIST, STATES, areas_around
-from services.projections.views.registry import VIEWS
 from shared.contracts.base import SubjectId
 from shared.contracts.recorded import Recorded
 from shared.sealing import Sealer, new_key
@@ -29,6 +27,7 @@ from tests.build import (
     submitted,
     told,
 )
+from tests.projections.model import model_of
 
 WISH = told(WISH_FACTS, "wish")
 CASE = told(CASE_FACTS, "case")
@@ -41,37 +40,63 @@ SUBMITTED: dict[str, Any] = {
     "category": "sanitation",
     "channel": "visit",
     "title": sealed("下水道").model_dump(),
-    "resident": RESIDENT,
+    "residents": [RESIDENT],
     "submitted": WISH[0].occurred,
+    "day": "2026-03-02",
     "state": "submitted",
     "units": [],
+    "assignments": [],
+    "numbers": ["received", "open"],
     "moved": WISH[0].occurred,
 }
 
 
 def row_of(*facts: Recorded) -> Row | None:
-    return fold_poll(facts, {}, {}, VIEWS).rows[CASE_LIST.name].get(STORY)
+    return model_of(facts).rows.get(CASE_LIST.name, {}).get(STORY)
 
 
 def at(n: int) -> datetime:
     return CASE[n - 1].occurred
 
 
-FIRST = {"units": [DRAINS], "unit": DRAINS, "due": DUE}
-SECOND = {"units": [DRAINS, LIGHTS], "unit": LIGHTS, "due": LATER}
+def assigned(n: int, unit: str, stand: str) -> dict[str, str]:
+    return {"assignment": f"assignment-{n}", "unit": unit, "role": "lead", "stand": stand}
+
+
+def first(stand: str) -> dict[str, Any]:
+    named = [assigned(1, DRAINS, stand)]
+    return {"units": [DRAINS], "unit": DRAINS, "assignments": named, "due": DUE}
+
+
+def second(stand: str) -> dict[str, Any]:
+    named = [assigned(1, DRAINS, "done"), assigned(2, LIGHTS, stand)]
+    return {"units": [DRAINS, LIGHTS], "unit": LIGHTS, "assignments": named, "due": LATER}
+
+
+def done(n: int) -> dict[str, Any]:
+    return {"outcome": "resolved", "resolved": at(n), "numbers": ["received", "resolved"]}
+
+
+CLOSED = {"state": "closed", "reason": "rated", "numbers": ["received", "resolved", "closed"]}
 STEPS: list[dict[str, Any]] = [
     {},
     {"state": "opened", "moved": at(1)},
     {"state": "accepted", "due": DUE, "moved": at(2)},
-    {"state": "dispatched", **FIRST, "moved": at(3)},
-    {"state": "underway", **FIRST, "moved": at(4)},
-    {"state": "underway", **FIRST, "moved": at(5)},
-    {"state": "resolved", **FIRST, "outcome": "resolved", "moved": at(6)},
-    {"state": "accepted", "units": [DRAINS], "due": LATER, "moved": at(7)},
-    {"state": "dispatched", **SECOND, "moved": at(8)},
-    {"state": "underway", **SECOND, "moved": at(9)},
-    {"state": "resolved", **SECOND, "outcome": "resolved", "moved": at(10)},
-    {"state": "closed", **SECOND, "outcome": "resolved", "moved": at(11)},
+    {"state": "dispatched", **first("named"), "moved": at(3)},
+    {"state": "underway", **first("reported"), "moved": at(4)},
+    {"state": "underway", **first("reported"), "moved": at(5)},
+    {"state": "resolved", **first("done"), **done(6), "moved": at(6)},
+    {
+        "state": "accepted",
+        "units": [DRAINS],
+        "assignments": [assigned(1, DRAINS, "done")],
+        "due": LATER,
+        "moved": at(7),
+    },
+    {"state": "dispatched", **second("named"), "moved": at(8)},
+    {"state": "underway", **second("reported"), "moved": at(9)},
+    {"state": "resolved", **second("done"), **done(10), "moved": at(10)},
+    {**second("done"), **done(10), **CLOSED, "moved": at(11)},
 ]
 
 
@@ -89,14 +114,14 @@ def test_a_case_whose_wish_has_not_arrived_is_not_listed() -> None:
 
 
 def test_the_last_rating_is_shown_with_its_sealed_words() -> None:
-    first, last = ({"resolved": False, "satisfaction": 1}, {"resolved": True, "satisfaction": 5})
-    assert row_of(*WISH[:4]) == {**SUBMITTED, "rating": first, "moved": WISH[3].occurred}
+    bad, last = ({"resolved": False, "satisfaction": 1}, {"resolved": True, "satisfaction": 5})
+    assert row_of(*WISH[:4]) == {**SUBMITTED, "rating": bad, "moved": WISH[3].occurred}
     assert row_of(*WISH) == {**SUBMITTED, "rating": last, "moved": WISH[-1].occurred}
 
 
 def test_what_nobody_brought_has_no_resident() -> None:
     found = row_of(recorded(submitted(resident=None), at=WISH[0].recorded))
-    assert found == {name: value for name, value in SUBMITTED.items() if name != "resident"}
+    assert found == {**SUBMITTED, "residents": []}
 
 
 def test_moved_is_the_latest_that_occurred_even_when_it_is_reported_late() -> None:

@@ -1,8 +1,7 @@
 """Facts fold into the same documents, however they arrive."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import dataclasses
 from datetime import timedelta
 from itertools import chain
 
@@ -10,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.projections.folding import Changes, Document, fold_poll
+from services.projections.folding import Changes, Document, Recipe, fold_poll
 from services.projections.stories import Story
 from services.projections.views import View
-from services.projections.views.registry import VIEWS
-from shared.contracts.base import AreaId, FactId
-from shared.contracts.recorded import Recorded, from_wire, to_wire
+from shared.contracts.base import AreaId
+from shared.contracts.recorded import Recorded
 from shared.contracts.registry import UnknownFact
 from tests.build import (
     CASE_FACTS,
@@ -31,64 +29,13 @@ from tests.build import (
     recorded,
     told,
 )
+from tests.projections.model import PARTITION, RECIPE, Model, interleaved, model_of, split
 from tests.spec import tried
 
 WISH = told(WISH_FACTS, "wish")
 CASE = told(CASE_FACTS, "case", start=NOW + timedelta(seconds=30))
 OTHER = told(WISH_FACTS[:3], "wish", OTHER_STORY)
 WHOLE = [*WISH, *CASE, *OTHER]
-
-
-@dataclass
-class Model:
-    """The collections of a generation in memory, written as the projector writes them."""
-
-    stories: dict[str, Story] = field(default_factory=dict)
-    timeline: dict[str, Document] = field(default_factory=dict)
-    rows: dict[str, dict[str, Document]] = field(default_factory=dict)
-    parked: dict[FactId, Recorded] = field(default_factory=dict)
-    ignored: set[str] = field(default_factory=set)
-
-    def poll(self, facts: Sequence[Recorded]) -> Changes:
-        """Fold one poll and write what it changes."""
-        touched = {recorded.story for recorded in facts}
-        stories = {name: s for name, s in self.stories.items() if name in touched}
-        before = copy.deepcopy(stories)
-        waiting = {
-            name: [r for r in self.parked.values() if r.story == name]
-            for name, story in stories.items()
-            if "stuck" in story
-        }
-        changes = fold_poll(facts, stories, waiting, VIEWS)
-        assert stories == before  # a transaction that fails is folded again from these
-        self._write(changes)
-        return changes
-
-    def _write(self, changes: Changes) -> None:
-        self.stories.update(changes.stories)
-        for entry in changes.timeline:  # insert only
-            assert entry["_id"] not in self.timeline
-            self.timeline[entry["_id"]] = entry
-        for view, rows in changes.rows.items():
-            for name, row in rows.items():
-                if row is None:
-                    del self.rows[view][name]
-                else:
-                    self.rows.setdefault(view, {})[name] = row
-        for parked in changes.parked:
-            assert parked.id not in self.parked
-            _, value, headers = to_wire(parked)
-            self.parked[parked.id] = from_wire(value, headers)
-        for drained in changes.drained:
-            del self.parked[drained]
-        self.ignored |= changes.ignored
-
-
-def model_of(*polls: Sequence[Recorded]) -> Model:
-    model = Model()
-    for facts in polls:
-        model.poll(facts)
-    return model
 
 
 CLEAN = model_of(WHOLE)
@@ -101,7 +48,9 @@ def test_a_whole_story_folds_into_one_document() -> None:
     assert story["town"] == "t3"
     assert (story["parts"]["case"]["state"], story["parts"]["case"]["reopened"]) == ("closed", 1)
     assert story["parts"]["wish"]["rating"] == {"resolved": True, "satisfaction": 5}
-    assert story["wrote"] == {view: rows[STORY] for view, rows in CLEAN.rows.items()}
+    rows = {view: rows[STORY] for view, rows in CLEAN.rows.items()}
+    assert story["wrote"] == {**rows, "place": story["wrote"]["place"]}
+    assert story["wrote"]["place"]["numbers"] == ["received", "resolved", "closed"]
     assert not CLEAN.parked
     assert not CLEAN.ignored
 
@@ -147,18 +96,9 @@ def test_dispatch_may_arrive_before_intake() -> None:
 
 
 @st.composite
-def interleaved(draw: st.DrawFn) -> list[Recorded]:
+def in_turn(draw: st.DrawFn) -> list[Recorded]:
     """All facts in any order that keeps the order of each stream."""
-    streams = [list(s) for s in (WISH, CASE, OTHER)]
-    turns = draw(st.permutations([n for n, s in enumerate(streams) for _ in s]))
-    return [streams[n].pop(0) for n in turns]
-
-
-@st.composite
-def split(draw: st.DrawFn, facts: Sequence[Recorded]) -> list[Sequence[Recorded]]:
-    """The same facts in polls of any sizes."""
-    cuts = sorted(draw(st.sets(st.integers(1, len(facts) - 1), max_size=8)))
-    return [facts[a:b] for a, b in zip([0, *cuts], [*cuts, len(facts)], strict=True)]
+    return interleaved(draw, (WISH, CASE, OTHER))
 
 
 @tried(60)
@@ -166,7 +106,7 @@ def split(draw: st.DrawFn, facts: Sequence[Recorded]) -> list[Sequence[Recorded]
 def test_neither_the_order_between_streams_nor_the_size_of_polls_changes_anything(
     data: st.DataObject,
 ) -> None:
-    facts = data.draw(interleaved())
+    facts = data.draw(in_turn())
     assert model_of(*data.draw(split(facts))) == CLEAN
 
 
@@ -182,7 +122,7 @@ def test_facts_in_any_order_at_all_come_to_the_same_end(data: st.DataObject) -> 
 @given(st.data())
 def test_a_republished_store_changes_nothing(data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(WHOLE), max_size=20))
-    facts = [*data.draw(interleaved()), *again]
+    facts = [*data.draw(in_turn()), *again]
     assert model_of(*data.draw(split(facts))) == CLEAN
 
 
@@ -240,7 +180,7 @@ def test_a_fact_that_cannot_be_folded_parks_itself_and_all_that_follow_it() -> N
     nowhere = recorded(CASE_FACTS[2], CASE_STREAM, 1)  # dispatched without ever being opened
     model = model_of([nowhere, *CASE[1:3], *WISH, *OTHER])
     story = model.stories[STORY]
-    assert story["stuck"] == {"case": "case-dispatched.v1 at 1: KeyError: 'units'"}
+    assert story["stuck"] == {"case": "case-dispatched.v1 at 1: KeyError: 'assignments'"}
     assert story["v"] == {"wish": len(WISH)}
     assert "case" not in story["parts"]
     assert list(model.parked.values()) == [nowhere, *CASE[1:3]]
@@ -255,16 +195,17 @@ def test_a_fact_that_cannot_be_folded_parks_itself_and_all_that_follow_it() -> N
 
 def test_a_fact_of_a_later_build_is_passed_over_and_its_type_recorded() -> None:
     later = recorded(
-        UnknownFact.model_validate({"type": "case-referred.v1", "to": "t9"}), CASE_STREAM, 3
+        UnknownFact.model_validate({"type": "case-lent.v1", "to": "t9"}), CASE_STREAM, 3
     )
     after = told([*CASE_FACTS[:2], later.fact, *CASE_FACTS[2:]], "case")
     model = model_of([*WISH, *after, *OTHER])
-    assert model.ignored == {"case-referred.v1"}
+    assert model.ignored == {"case-lent.v1"}
     assert model.stories[STORY]["v"]["case"] == len(CASE) + 1
     assert model.timeline[later.id]["fact"] == {"to": "t9"}
     assert not model.parked
     row, clean = (m.rows["case_list"][STORY] for m in (model, CLEAN))
-    assert {**row, "moved": None} == {**clean, "moved": None}
+    a_minute_later = {"moved": None, "resolved": None}
+    assert {**row, **a_minute_later} == {**clean, **a_minute_later}
 
 
 def test_a_wish_that_begins_with_a_fact_of_a_later_build_is_not_listed_and_stops_nobody() -> None:
@@ -321,21 +262,26 @@ def test_no_document_is_shared_between_two_polls() -> None:
     assert seen == kept
 
 
+def with_view(view: View) -> Recipe:
+    return dataclasses.replace(RECIPE, views=[*RECIPE.views, view])
+
+
 def test_a_view_that_raises_parks_its_story_alone_until_it_is_mended() -> None:
     def raises_once_closed(story: Story) -> Document | None:
         if story["_id"] == STORY and story["parts"]["case"]["state"] == "closed":
             raise ZeroDivisionError
         return {"_id": story["_id"]}
 
-    broken = [*VIEWS, View("broken", raises_once_closed)]
-    before = fold_poll([*WISH, *CASE[:-1]], {}, {}, broken).stories
-    changes = fold_poll([CASE[-1], *OTHER], before, {}, broken)
+    broken = with_view(View("broken", raises_once_closed))
+    before = fold_poll({PARTITION: [*WISH, *CASE[:-1]]}, {}, {}, broken).stories
+    changes = fold_poll({PARTITION: [CASE[-1], *OTHER]}, before, {}, broken)
     assert [r.id for r in changes.parked] == [CASE[-1].id]
     assert changes.stories[STORY] == {**before[STORY], "stuck": {"views": "ZeroDivisionError: "}}
     assert {entry["story"] for entry in changes.timeline} == {OTHER_STORY}
     assert STORY not in changes.rows["case_list"]
 
-    mended = [*VIEWS, View("broken", lambda story: {"_id": story["_id"]})]
-    after = fold_poll([CASE[-1]], changes.stories, {STORY: changes.parked}, mended)
+    mended = with_view(View("broken", lambda story: {"_id": story["_id"]}))
+    waiting = {str(STORY): changes.parked}
+    after = fold_poll({PARTITION: [CASE[-1]]}, changes.stories, waiting, mended)
     assert after.drained == [CASE[-1].id]
-    assert after.stories[STORY] == fold_poll(WHOLE, {}, {}, mended).stories[STORY]
+    assert after.stories[STORY] == model_of(WHOLE, by=mended).stories[STORY]

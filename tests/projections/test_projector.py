@@ -17,11 +17,13 @@ from pymongo.errors import AutoReconnect
 from deploy.topics import Topic, ensure_topics
 from services.projections.folding import Changes, fold_poll
 from services.projections.generations import Generation
+from services.projections.positions import ce_id
 from services.projections.projector import Projector
 from services.projections.readmodel import Moves, ReadModel
-from services.projections.views.registry import VIEWS
+from services.projections.records import decoded
+from services.projections.views.registry import recipe
 from shared.contracts.base import StoryId
-from shared.contracts.recorded import Recorded, from_wire, to_wire
+from shared.contracts.recorded import Recorded, to_wire
 from shared.kafka import Record
 from shared.mongo import Document
 from shared.serving import House
@@ -39,7 +41,7 @@ from tests.conftest import (
 pytestmark = pytest.mark.stack
 
 SESSION_SECONDS = 6.0
-COMPARED = ("stories", "timeline", "case_list")
+COMPARED = ("stories", "timeline", "case_list", "place")
 
 
 class Model:
@@ -251,6 +253,23 @@ async def test_records_that_do_not_read_are_parked_and_the_next_flow(
     assert len(await model.all_of("parked")) == 7
 
 
+async def test_a_fact_under_another_key_than_its_story_is_parked_as_unreadable(
+    models: Models, producer: AIOKafkaProducer
+) -> None:
+    """By its key it may lie in a partition whose owner does not own the story's numbers."""
+    facts = in_turn(stories(3))
+    model = await models.of(facts)
+    strays = {"another": b"another-story", "none": None}
+    for n, key in enumerate(strays.values()):
+        _, value, headers = to_wire(whole_story(new_story())[0][0])
+        await producer.send_and_wait(model.topic, value, key=key, headers=headers, partition=n)
+    await model.projected()
+    parked = await model.all_of("parked")
+    assert len(parked) == len(strays)
+    assert all("the key is not the story" in document["reason"] for document in parked)
+    assert await model.documents() == await models.clean(facts)
+
+
 async def test_after_an_unreadable_last_record_a_restart_goes_on(
     models: Models, producer: AIOKafkaProducer
 ) -> None:
@@ -269,14 +288,15 @@ async def records(model: Model) -> list[Record]:
         return await read.to_the_end()
 
 
-def folded(read: Iterable[Record]) -> tuple[Changes, Moves]:
+def folded(read: Sequence[Record]) -> tuple[Changes, Moves]:
     """What one poll of these records would write to an empty read model."""
-    facts, ends = list[Recorded](), dict[TopicPartition, tuple[int, int, str | None]]()
-    for record in read:
-        recorded = from_wire(record.value, record.headers)
-        facts.append(recorded)
-        ends[TopicPartition(record.topic, record.partition)] = (0, record.offset + 1, recorded.id)
-    return fold_poll(facts, {}, {}, VIEWS), ends
+    ends = {
+        TopicPartition(r.topic, r.partition): (0, r.offset + 1, ce_id(r))
+        for r in sorted(read, key=lambda r: r.offset)
+    }
+    facts, unreadable = decoded(read)
+    assert not unreadable
+    return fold_poll(facts, {}, {}, recipe(TOWNS)), ends
 
 
 async def test_of_two_owners_of_a_partition_one_writes(models: Models) -> None:

@@ -9,28 +9,32 @@ from typing import Any, Final, NotRequired, TypedDict
 
 from services.projections.stories import case, wish
 from shared.contracts.recorded import Recorded
+from shared.profile import Profile
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
 """Grows with every change that would fold the same facts into other documents."""
 
 Part = dict[str, Any]
-Fold = Callable[[Part, Recorded], Part]
+Fold = Callable[[Part, Recorded, Profile], Part]
+"""The part after one more fact of its stream; the profile is the one the fact names."""
 
 FOLDS: Final[Mapping[str, Fold]] = {"wish": wish.fold, "case": case.fold}
 
 
 class Story(TypedDict):
-    """The document. `v`: version seen per stream kind; `stuck`: why a kind does not move on;
-    `wrote`: the row each view last wrote."""
+    """The document. `partition`: the one of Kafka its facts come by, whose owner alone writes it
+    and the numbers it adds to; `v`: version seen per stream kind; `stuck`: why a kind does not
+    move on; `wrote`: what each view last wrote and each tally last counted."""
 
     _id: str
     town: str
+    partition: int
     v: dict[str, int]
     parts: dict[str, Part]
     wrote: dict[str, dict[str, Any]]
     stuck: NotRequired[dict[str, str]]
 
 
-def new_story(story: str, town: str) -> Story:
+def new_story(story: str, town: str, partition: int) -> Story:
     """A story nothing was folded into yet."""
-    return Story(_id=story, town=town, v={}, parts={}, wrote={})
+    return Story(_id=story, town=town, partition=partition, v={}, parts={}, wrote={})
