@@ -40,7 +40,7 @@ format: venv ## put the code into the one format
 
 lock: venv ## compile both lock files from pyproject.toml (UPGRADE=1: to the newest allowed)
 	$(COMPILE) --extra local --extra dev --output-file requirements.lock pyproject.toml
-	$(COMPILE) --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
+	$(COMPILE) --extra build --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
 
 clean: ## remove the venv and everything generated
 	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info

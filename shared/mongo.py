@@ -65,6 +65,9 @@ class ChangeFeed:
     Driven by raw commands because a batch then costs one hop to a thread, not one per document,
     and each batch comes with the token that follows it, also when it is empty. It does not
     resume by itself: on an error, open a new one from the token saved last.
+
+    `cluster_time` is that of the last document given out. The time of the server's answer would
+    not do: an answer that is full, or that ran out of time, is far behind it.
     """
 
     def __init__(self, collection: Collection, *, batch: int = 1000, wait_ms: int = 500) -> None:
@@ -95,6 +98,8 @@ class ChangeFeed:
             codec_options=_AWARE,
         )
         self._cursor = answer["cursor"]["id"]
+        if after is None:
+            self.cluster_time = answer["operationTime"]
         self._first = self._take(answer, "firstBatch")
 
     async def next(self) -> list[Document]:
@@ -131,5 +136,6 @@ class ChangeFeed:
     def _take(self, answer: Document, field: str) -> list[Document]:
         cursor = answer["cursor"]
         self.token = cursor.get("postBatchResumeToken", self.token)
-        self.cluster_time = answer.get("operationTime", self.cluster_time)
-        return [change["fullDocument"] for change in cursor[field]]
+        if changes := cursor[field]:
+            self.cluster_time = changes[-1]["clusterTime"]
+        return [change["fullDocument"] for change in changes]

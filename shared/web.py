@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared import problems
 from shared.access import Doorkeeper, Principal, Role
+from shared.metrics import MEDIA_TYPE, Metrics
 from shared.openapi import describe
 from shared.problems import CORRELATION, Forbidden
 
@@ -24,7 +25,7 @@ _CORRELATION_FORM: Final = re.compile(
 """A UUID with or without hyphens: it stays in facts for ever, so it can be nothing else."""
 BODY_LIMIT: Final = 256 * 1024
 _TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-_HEALTH: Final = ("/livez", "/readyz")
+_HEALTH: Final = ("/livez", "/readyz", "/metrics")
 
 log = structlog.get_logger(__name__)
 
@@ -48,10 +49,11 @@ class Allow:
 
 
 class Correlated:
-    """Binds one correlation id to a request, its log lines and its answer."""
+    """Binds one correlation id to a request, its log lines and its answer, and counts it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in _HEALTH:
@@ -66,19 +68,27 @@ class Correlated:
         state["traceparent"] = trace if _TRACEPARENT_FORM.match(trace) else None
         clear_contextvars()
         bind_contextvars(correlation_id=correlation)
+        said = False
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"].append((CORRELATION.encode(), correlation.encode()))
-                log.info(
-                    "answered",
-                    method=scope["method"],
-                    path=_template(scope),
-                    status=message["status"],
-                )
+                answered(message["status"])
             await send(message)
 
-        await self._app(scope, receive, answer)
+        def answered(status: int) -> None:
+            nonlocal said
+            said = True
+            method, path = scope["method"], _template(scope)
+            log.info("answered", method=method, path=path, status=status)
+            self._metrics.answered(method, path, status)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:  # a bug: whoever is around us answers it, past `answer`
+            if not said:
+                answered(500)
+            raise
 
 
 class Bounded:
@@ -121,13 +131,15 @@ def create_app(
     ready: Ready,
     examples: Mapping[str, str],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    metrics: Metrics | None = None,
 ) -> FastAPI:
-    """The service's app; `examples` are shown in its description.
+    """The service's app; `examples` are shown in its description, `metrics` at /metrics.
 
     Raises ValueError when an endpoint says not who may call it.
     """
     app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.doorkeeper = doorkeeper
+    metrics = metrics or Metrics()
     problems.install(app)
     app.include_router(routes)
     if open_doors := [str(route.path) for route in api_routes(app) if not roles_of(route)]:
@@ -138,9 +150,9 @@ def create_app(
         for method in route.methods or ()
     }
     describe(app, lambda path, method: [role.value for role in policy[path, method]], examples)
-    _add_health(app, ready)
+    _add_health(app, ready, metrics)
     app.add_middleware(Bounded)
-    app.add_middleware(Correlated)
+    app.add_middleware(Correlated, metrics=metrics)
     return app
 
 
@@ -167,7 +179,7 @@ def _roles(dependant: Dependant) -> Iterator[frozenset[Role]]:
         yield from _roles(inner)
 
 
-def _add_health(app: FastAPI, ready: Ready) -> None:
+def _add_health(app: FastAPI, ready: Ready, metrics: Metrics) -> None:
     @app.get("/livez", include_in_schema=False)
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
@@ -177,6 +189,10 @@ def _add_health(app: FastAPI, ready: Ready) -> None:
         checks = await ready()
         response.status_code = 200 if all(checks.values()) else 503
         return {"status": "ready" if all(checks.values()) else "not-ready", "checks": checks}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def numbers() -> Response:
+        return Response(await metrics.text(), media_type=MEDIA_TYPE)
 
 
 def _template(scope: Scope) -> str:

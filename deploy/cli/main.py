@@ -1,6 +1,7 @@
 """The commands of `wishgrid`. Each prints one sentence when it cannot do what it was asked."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,10 +11,14 @@ import typer
 from aiokafka.errors import KafkaError
 
 from deploy.local.errors import InstallFirst, StartFailed
-from deploy.topics import TopicNotAsWanted, ensure_topics
+from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
+from shared.town import load_towns
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+_SHOWN = 100
+"""So many findings are printed."""
 
 Folder = Annotated[Path | None, typer.Option(help="keep data and logs here (else temporary)")]
 
@@ -22,14 +27,19 @@ Folder = Annotated[Path | None, typer.Option(help="keep data and logs here (else
 def demo(
     once: Annotated[bool, typer.Option("--once", help="end when played")] = False,
     folder: Folder = None,
+    seed: Annotated[
+        int | None, typer.Option(help="other cases, same totals (else the scenario's own)")
+    ] = None,
 ) -> None:
-    """Play invented wishes of a town through real servers; exit 1 if they are not read back."""
+    """Play invented months of a town through real servers; exit 1 if the totals that are read
+    are not the published ones."""
+    from deploy.demo.player import NotPlayed
     from deploy.demo.run import run
 
     kafka, mongo = os.environ.get("WISHGRID_KAFKA"), os.environ.get("WISHGRID_MONGO")
     try:
-        code = run(once=once, folder=folder, kafka=kafka, mongo=mongo)
-    except (InstallFirst, StartFailed) as problem:
+        code = run(once=once, folder=folder, kafka=kafka, mongo=mongo, seed=seed)
+    except (InstallFirst, StartFailed, NotPlayed, ValueError) as problem:
         _fail(str(problem))
     raise typer.Exit(code)
 
@@ -68,15 +78,74 @@ def topics(
     kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
     replication: Annotated[int, typer.Option(help="copies of each partition")] = 1,
     prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    towns: Annotated[
+        Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of towns: who its partners are")
+    ] = Path("deploy/towns"),
 ) -> None:
-    """Make the topics that are missing; exit 1 if one is not as it must be."""
+    """Make the topics that are missing, those of all partners too; exit 1 if one is not as it
+    must be."""
     try:
-        made = asyncio.run(ensure_topics(kafka, replication, prefix=prefix))
+        wanted = topics_of(load_towns(towns).partners())
+        made = asyncio.run(ensure_topics(kafka, replication, prefix=prefix, topics=wanted))
+    except (ValueError, OSError) as wrong:
+        _fail(str(wrong))
     except TopicNotAsWanted as wrong:
         _fail(str(wrong))
     except KafkaError as away:
         _fail(f"Kafka at {kafka} does not answer: {type(away).__name__}")
     print(f"made {', '.join(made)}" if made else "all topics are there, and as they must be")
+
+
+@app.command()
+def lag(
+    kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
+    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
+    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
+    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Print how far everybody who reads or relays facts is behind."""
+    from rich.console import Console
+
+    from deploy.cli.lag_table import show
+    from deploy.lag import Away, Installation, measure
+
+    try:
+        found = asyncio.run(measure(Installation(kafka, mongo, database_prefix, topic_prefix)))
+    except Away as away:
+        _fail(str(away))
+    if as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        show(found, Console())
+
+
+@app.command()
+def verify(
+    kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
+    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
+    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
+    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    towns: Annotated[
+        Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of town profiles")
+    ] = Path("deploy/towns"),
+) -> None:
+    """Compare stores, topic and read model of an installation at rest; exit 1 with findings."""
+    from deploy.lag import Away, Installation
+    from deploy.verify import findings
+
+    place = Installation(kafka, mongo, database_prefix, topic_prefix)
+    try:
+        found = asyncio.run(findings(place, load_towns(towns)))
+    except (Away, ValueError, OSError) as problem:
+        _fail(str(problem))
+    for finding in found[:_SHOWN]:
+        print(finding)
+    if len(found) > _SHOWN:
+        print(f"and {len(found) - _SHOWN} more")
+    if found:
+        raise typer.Exit(1)
+    print("stores, topic and read model tell the same")
 
 
 def _fail(why: str) -> NoReturn:

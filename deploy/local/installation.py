@@ -1,4 +1,8 @@
-"""A whole installation on this machine: topics, secrets, and instances of each service."""
+"""A whole installation on this machine: topics, secrets, and instances of each service.
+
+Commands and settings of the services are those of the compose file; only what must differ where
+there are no containers is said here.
+"""
 
 import asyncio
 import os
@@ -10,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.compose import Compose, Service, read_compose
 from deploy.local.ports import HOST, free_ports
 from deploy.local.process import Process
 from deploy.local.servers import Servers
 from deploy.secrets import Secrets
-from deploy.topics import ensure_topics
+from deploy.topics import ensure_topics, topics_of
+from shared.town import load_towns
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("intake", "dispatch", "projections")
@@ -84,11 +90,10 @@ def installation(
 ) -> Iterator[Installation]:
     """Topics made, services ready; they are ended when the context is left.
 
-    `name` keeps installations apart that share the servers. `settings` are added to the
-    environment of every service. Logs and secrets are in `folder`.
+    `name` keeps installations apart that share the servers. `settings` are added to what the
+    compose file and this machine say to every service. Logs and secrets are in `folder`.
     """
     prefix = f"{name}." if name else ""
-    asyncio.run(ensure_topics(servers.kafka, prefix=prefix))
     secrets = Secrets(folder / "secrets").ensure()
     environment = {
         "WISHGRID_ENVIRONMENT": "development",
@@ -100,8 +105,11 @@ def installation(
         **secrets.environment,
         **(settings or {}),
     }
+    partners = load_towns(Path(environment["WISHGRID_TOWNS"])).partners()
+    asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=topics_of(partners)))
+    compose = read_compose({**os.environ, **environment})
     running = Installation(
-        servers, secrets, environment, folder, _services(environment, folder, instances)
+        servers, secrets, environment, folder, _services(compose, environment, folder, instances)
     )
     try:
         for instance in running.instances():
@@ -113,13 +121,23 @@ def installation(
         _stop([instance.process for instance in running.instances()])
 
 
+def argv_and_environment(
+    said: Service, here: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """What the compose file says of a service, as a process of this machine: `python` is this
+    interpreter, and `here` goes before the settings of the containers."""
+    program, *rest = said.command
+    argv = [sys.executable if program == "python" else program, *rest]
+    return argv, {**os.environ, **said.environment, **here}
+
+
 def _services(
-    environment: Mapping[str, str], folder: Path, count: int
+    compose: Compose, here: Mapping[str, str], folder: Path, count: int
 ) -> dict[str, tuple[Instance, ...]]:
     ports = iter(free_ports(len(SERVICES) * count))
     return {
         service: tuple(
-            _instance(service, f"{service}-{n}", next(ports), environment, folder)
+            _instance(f"{service}-{n}", compose.instance(service, n), here, next(ports), folder)
             for n in range(1, count + 1)
         )
         for service in SERVICES
@@ -127,17 +145,12 @@ def _services(
 
 
 def _instance(
-    service: str, name: str, port: int, environment: Mapping[str, str], folder: Path
+    name: str, said: Service, here: Mapping[str, str], port: int, folder: Path
 ) -> Instance:
     own = {"WISHGRID_INSTANCE": name, "WISHGRID_HOST": HOST, "WISHGRID_PORT": str(port)}
-    process = Process(
-        name,
-        [sys.executable, "-m", f"services.{service}.app"],
-        {**os.environ, **environment, **own},
-        folder / "logs" / f"{name}.log",
-        cwd=ROOT,
-    )
-    return Instance(service, f"http://{HOST}:{port}", process)
+    argv, environment = argv_and_environment(said, {**here, **own})
+    process = Process(name, argv, environment, folder / "logs" / f"{name}.log", cwd=ROOT)
+    return Instance(name.rpartition("-")[0], f"http://{HOST}:{port}", process)
 
 
 def _stop(processes: list[Process]) -> None:

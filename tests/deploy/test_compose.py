@@ -1,0 +1,252 @@
+"""The compose file: it reads, it is complete, and what it names is there."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from deploy.cli.main import app
+from deploy.local.compose import (
+    COMPOSE,
+    Compose,
+    Service,
+    Unusable,
+    interpolated,
+    read_compose,
+)
+from deploy.local.installation import SERVICES, argv_and_environment
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+GIVEN = {"WISHGRID_TOKEN_ISSUER": "https://id.example.org"}
+ONLY_IN_DEVELOPMENT = {"WISHGRID_CLOCK"}
+OURS = [f"{service}-{n}" for service in SERVICES for n in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def compose() -> Compose:
+    return read_compose(GIVEN)
+
+
+def settings() -> dict[str, bool]:
+    """Per setting, as the environment names it, whether it must be given."""
+    return {
+        f"WISHGRID_{name.upper()}": field.is_required()
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def documented() -> set[str]:
+    text = (ROOT / "deploy" / "env.example").read_text(encoding="utf-8")
+    return set(re.findall(r"^(?:# )?(WISHGRID_[A-Z_]+)=", text, re.MULTILINE))
+
+
+def changed(tmp_path: Path, before: str, after: str) -> Path:
+    """The compose file with one thing written differently."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    assert before in text
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(text.replace(before, after, 1), encoding="utf-8")
+    return file
+
+
+def instructions(word: str) -> list[str]:
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    return re.findall(rf"^{word} (.*)$", text, re.MULTILINE)
+
+
+def test_there_are_two_instances_of_each_service_and_what_they_need(compose: Compose) -> None:
+    assert set(compose.services) == {"kafka", "mongo", "topics", *OURS}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place"),
+    [
+        ("    restart: unless-stopped", "    restrat: unless-stopped", "kafka.restrat"),
+        ("  start_period: 60s", "  start_time: 60s", "healthcheck.start_time"),
+        ('WISHGRID_PORT: "8000"', "WISHGRID_PORT: 8000", "environment.WISHGRID_PORT"),
+        ("condition: service_healthy", "condition: healthy", "condition"),
+        ("volumes:\n  kafka:", "volume:\n  kafka:", "volume"),
+    ],
+)
+def test_a_typo_fails_and_is_named(tmp_path: Path, before: str, after: str, place: str) -> None:
+    with pytest.raises(Unusable, match=re.escape(place)):
+        read_compose(GIVEN, changed(tmp_path, before, after))
+
+
+def test_what_is_no_yaml_fails(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match=r"^docker-compose\.yml: "):
+        read_compose(GIVEN, changed(tmp_path, "name: wishgrid", "name: [wishgrid"))
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("${A}", "a"),
+        ("${A:-b}/${EMPTY:-b}/${NONE:-b}", "a/b/b"),
+        ("${EMPTY-b}|${NONE-b}", "|b"),
+        ("${NONE}${NONE:-}", ""),
+        ("${A:?say it}", "a"),
+        ("$$A costs 5 $$", "$A costs 5 $"),
+    ],
+)
+def test_variables_are_filled_in_as_compose_does(text: str, filled: str) -> None:
+    assert interpolated(text, {"A": "a", "EMPTY": ""}) == filled
+
+
+@pytest.mark.parametrize("text", ["${NONE:?say it}", "${EMPTY:?say it}", "${NONE?say it}"])
+def test_a_value_that_must_be_given_is_asked_for(text: str) -> None:
+    with pytest.raises(Unusable, match="is missing: say it"):
+        interpolated(text, {"EMPTY": ""})
+
+
+@pytest.mark.parametrize("text", ["$A", "a $", "${A", "${A:+b}", "${A:-${B}}"])
+def test_a_dollar_that_means_nothing_here_is_refused(text: str) -> None:
+    with pytest.raises(Unusable, match="write it twice"):
+        interpolated(text, {"A": "a"})
+
+
+def test_nobody_starts_without_saying_who_signs_tokens() -> None:
+    with pytest.raises(Unusable, match="WISHGRID_TOKEN_ISSUER is missing"):
+        read_compose({})
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    assert documented() == set(settings())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_is_told_every_setting_and_nothing_else(compose: Compose, name: str) -> None:
+    given = compose.services[name].environment
+    assert set(given) == set(settings()) - ONLY_IN_DEVELOPMENT
+    assert {each for each, required in settings().items() if required} <= set(given)
+    assert given["WISHGRID_INSTANCE"] == name
+    assert given["WISHGRID_ENVIRONMENT"] == "production"
+
+
+def test_the_defaults_said_here_are_those_of_the_settings(compose: Compose) -> None:
+    given = compose.services["intake-1"].environment
+    for name in ("wait_seconds", "lease_seconds", "session_timeout_seconds"):
+        default = Settings.model_fields[name].default
+        assert float(given[f"WISHGRID_{name.upper()}"]) == default
+    for name in ("database_prefix", "topic_prefix", "log_level", "environment"):
+        assert given[f"WISHGRID_{name.upper()}"] == Settings.model_fields[name].default
+
+
+def test_no_image_floats(compose: Compose) -> None:
+    (base,) = instructions("FROM")
+    for image in [base, *(service.image for service in compose.services.values())]:
+        assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z-]+)?", image), image
+
+
+def test_every_server_and_service_says_how_it_is_known_to_be_well(compose: Compose) -> None:
+    for name, service in compose.services.items():
+        if name == "topics":
+            continue
+        assert service.healthcheck is not None, name
+        assert service.healthcheck.test[0] == "CMD"
+        assert ("/readyz" in service.healthcheck.test[-1]) == (name in OURS)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_waits_for_what_it_needs(compose: Compose, name: str) -> None:
+    after = compose.services[name].depends_on
+    assert {each: when.condition for each, when in after.items()} == {
+        "kafka": "service_healthy",
+        "mongo": "service_healthy",
+        "topics": "service_completed_successfully",
+    }
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_secrets_are_files_and_towns_cannot_be_written(compose: Compose, name: str) -> None:
+    service = compose.services[name]
+    files = {f"/run/secrets/{secret}" for secret in service.secrets}
+    assert set(service.secrets) == set(compose.secrets)
+    assert {v for k, v in service.environment.items() if k.endswith("_FILE")} == files
+    assert [volume.split(":")[1:] for volume in service.volumes] == [["/towns", "ro"]]
+    assert service.environment["WISHGRID_TOWNS"] == "/towns"
+
+
+def test_the_servers_are_set_up_as_the_services_must_have_them(compose: Compose) -> None:
+    kafka = compose.services["kafka"].environment
+    assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert int(kafka["KAFKA_OFFSETS_RETENTION_MINUTES"]) > 5 * 365 * 24 * 60
+    mongo = compose.services["mongo"].command
+    assert mongo[mongo.index("--replSet") + 1] == "rs0"
+    assert "transactionLifetimeLimitSeconds=20" in mongo
+    assert not compose.services["kafka"].ports
+    assert not compose.services["mongo"].ports
+
+
+def test_no_two_services_publish_the_same_port(compose: Compose) -> None:
+    ports = [port.rsplit(":", 1)[0] for s in compose.services.values() for port in s.ports]
+    assert len(ports) == len(set(ports)) == len(OURS)
+    assert all(port.startswith("127.0.0.1:") for port in ports)  # unless an operator opens them
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_command_of_a_service_can_be_imported(compose: Compose, name: str) -> None:
+    python, flag, module = compose.services[name].command
+    assert (python, flag) == ("python", "-m")
+    assert importlib.util.find_spec(module) is not None
+
+
+def test_the_topics_job_is_a_command_and_hears_what_it_needs(compose: Compose) -> None:
+    job = compose.services["topics"]
+    program, command = job.command
+    assert program == "wishgrid"
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+    services = compose.services["intake-1"].environment
+    assert job.environment.items() <= services.items()
+
+
+def test_the_image_is_not_run_by_root_and_is_made_of_what_is_there() -> None:
+    (user,) = instructions("USER")
+    assert int(user.split(":")[0]) > 0
+    sources = [source for line in instructions("COPY") for source in line.split()[:-1]]
+    assert {"requirements.runtime.lock", "shared", "services", "deploy"} <= set(sources)
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    shown = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    assert set(sources) == set(re.findall(r"^!(.*)$", shown, re.MULTILINE))
+
+
+def test_nothing_gets_into_the_image_without_a_hash() -> None:
+    (lock,) = [run for run in instructions("RUN") if "--require-hashes" in run]
+    assert lock.endswith("requirements.runtime.lock")
+    (package,) = [run for run in instructions("RUN") if "--no-deps" in run]
+    assert "--no-build-isolation" in package
+    locked = (ROOT / "requirements.runtime.lock").read_text(encoding="utf-8")
+    assert re.search(r"^setuptools==", locked, re.MULTILINE)
+    assert "://" not in locked
+
+
+def test_the_third_instance_is_run_as_the_last_one_there_is(compose: Compose) -> None:
+    assert compose.instance("intake", 2) is compose.services["intake-2"]
+    assert compose.instance("intake", 3) is compose.services["intake-2"]
+    with pytest.raises(Unusable, match="no service archive-1"):
+        compose.instance("archive", 1)
+
+
+def test_a_process_without_a_container_is_told_the_same_but_for_where_things_are() -> None:
+    said = Service(
+        image="wishgrid:0.1.0",
+        restart="no",
+        command=("python", "-m", "services.intake.app"),
+        environment={"WISHGRID_KAFKA": "kafka:9092", "WISHGRID_NEW": "as in the file"},
+    )
+    argv, environment = argv_and_environment(said, {"WISHGRID_KAFKA": "127.0.0.1:1"})
+    assert argv == [sys.executable, "-m", "services.intake.app"]
+    assert environment["WISHGRID_KAFKA"] == "127.0.0.1:1"
+    assert environment["WISHGRID_NEW"] == "as in the file"
+
+
+def test_the_file_is_what_yaml_says_it_is(compose: Compose) -> None:
+    """What is read here is what compose itself would see: nothing but `x-` is left out."""
+    whole = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    assert {key for key in whole if not key.startswith("x-")} == set(type(compose).model_fields)
