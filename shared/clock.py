@@ -44,11 +44,24 @@ def shift(file: Path, by: timedelta) -> None:
     if by < timedelta(0):
         raise ValueError("the clock only goes forward")
     before = float(file.read_text() or 0) if file.exists() else 0.0
-    draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_text(str(before + by.total_seconds()))
-    draft.replace(file)
+    _write(file, before + by.total_seconds())
+
+
+def begin(file: Path, at: datetime) -> None:
+    """Let the clock in `file` stand at `at`, months ago or ahead, atomically. Raises ValueError
+    where it has come further already: it never goes back."""
+    offset = (at - datetime.now(UTC)).total_seconds()
+    if file.exists() and offset < float(file.read_text() or 0):
+        raise ValueError("the clock only goes forward")
+    _write(file, offset)
 
 
 def clock_from(file: Path | None) -> Clock:
     """The real clock, or the shifted one where a file is named."""
     return SystemClock() if file is None else ShiftedClock(file)
+
+
+def _write(file: Path, offset: float) -> None:
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_text(str(offset))
+    draft.replace(file)

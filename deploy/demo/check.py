@@ -1,84 +1,101 @@
-"""Compares what the read API says with what must come out of a played scenario."""
+"""Compares what the read API reports with what was published, line by line."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from deploy.demo.client import Client
-from deploy.demo.scenario import Played
+from deploy.demo.scenario import Scenario
+
+Report = dict[str, Any]
+"""The place report as the read API answers it."""
 
 
-class ExpectedCase(BaseModel):
-    """One case as it must be read; `wish` and `case` are the versions of its streams."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    state: str
-    wish: int
-    case: int
-    unit: str | None = None
-    outcome: str | None = None
-    solved: bool | None = None
-    satisfaction: int | None = None
-
-
-class Expected(BaseModel):
-    """All cases by reference, and how many there are in each state."""
+class Published(BaseModel):
+    """One published figure: `says` is the report's wording. It is the sum of `numbers`, or the
+    cases `handed_over` to a unit, or how many `categories` something was received in: those and
+    no other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cases: Mapping[str, ExpectedCase]
-    by_state: Mapping[str, int]
+    name: str
+    says: str
+    kind: str
+    numbers: tuple[str, ...] = ()
+    handed_over: bool = False
+    categories: tuple[str, ...] = ()
+    figure: int
+
+    @model_validator(mode="after")
+    def _one_way_to_count(self) -> Self:
+        if sum(map(bool, (self.numbers, self.handed_over, self.categories))) != 1:
+            raise ValueError(f"{self.name}: say numbers, handed_over or categories")
+        return self
 
 
-def read_expected(file: Path) -> Expected:
+class PublishedFigures(BaseModel):
+    """All that was published of an area for the months that are played."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    area: str
+    figures: tuple[Published, ...]
+
+
+def read_published(file: Path) -> PublishedFigures:
     """Raises ValueError."""
-    return Expected.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    return PublishedFigures.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
-def differences(reader: Client, played: Sequence[Played], expected: Expected) -> list[str]:
-    """A line for each thing that is not as it must be; none means all is well.
-
-    It waits for the facts the expectation counts, by position; what never arrives is refused by
-    the service after its own waiting time.
-    """
-    lines = [line for each in played for line in _case(reader, each, expected)]
-    rows = reader.cases()
-    lines += _compare("case list", "stories", {r["story"] for r in rows}, {p.story for p in played})
-    lines += _compare("case list", "by state", Counter(r["state"] for r in rows), expected.by_state)
-    lines += _compare("scenario", "references", {p.ref for p in played}, set(expected.cases))
-    return lines
+def place_report(reader: Client, area: str, scenario: Scenario) -> Report:
+    """The report of the area for the days of the scenario."""
+    first, last = (_day(at, scenario) for at in (scenario.starts, scenario.ends))
+    report: Report = reader.get("/v1/report", **{"area": area, "from": first, "to": last})
+    return report
 
 
-def _case(reader: Client, played: Played, expected: Expected) -> list[str]:
-    want = expected.cases.get(played.ref)
-    if want is None:
-        return [f"{played.ref}: nothing is expected of it"]
-    story, where = played.story, f"/v1/cases/{played.story}"
-    reader.get(f"{where}/timeline", at_least=f"wish-{story}@{want.wish}")
-    found = reader.get(where, at_least=f"case-{story}@{want.case}")
-    timeline = reader.get(f"{where}/timeline")
-    rating: dict[str, Any] = found.get("rating") or {}
-    pairs = {
-        "source_ref": (found["source_ref"], played.ref),
-        "state": (found["state"], want.state),
-        "unit": (found["unit"], want.unit),
-        "outcome": (found["outcome"], want.outcome),
-        "solved": (rating.get("resolved"), want.solved),
-        "satisfaction": (rating.get("satisfaction"), want.satisfaction),
-        "versions": (found["versions"], {"wish": want.wish, "case": want.case}),
-        "timeline": (len(timeline), want.wish + want.case),
-    }
-    return [
-        line
-        for what, (is_, must) in pairs.items()
-        for line in _compare(played.ref, what, is_, must)
-    ]
+def differences(reader: Client, report: Report, published: PublishedFigures) -> list[str]:
+    """A line for each published figure that the report does not give, and for each number whose
+    link opens a list of another length; none means all is well."""
+    kinds = {kind["kind"]: kind for kind in report["kinds"]}
+    lines = []
+    for each in published.figures:
+        if each.kind not in kinds:
+            lines.append(f"{each.name}: the report has no kind {each.kind}")
+        elif (found := _found(reader, kinds[each.kind], each)) != each.figure:
+            lines.append(f"{each.name}: {found}, published {each.figure} ({each.says})")
+    return [*lines, *_links(reader, report)]
 
 
-def _compare(who: str, what: str, found: object, wanted: object) -> list[str]:
-    return [] if found == wanted else [f"{who}: {what} is {found!r}, must be {wanted!r}"]
+def _found(reader: Client, kind: dict[str, Any], each: Published) -> int:
+    numbers = kind["numbers"]
+    if each.numbers:
+        return sum(int(numbers[number]["count"]) for number in each.numbers)
+    if each.handed_over:
+        return sum(1 for row in reader.rows(numbers["received"]["cases"]) if row["assignments"])
+    used = {c["category"] for c in kind["categories"] if c["numbers"]["received"]["count"]}
+    return len(used & set(each.categories)) - len(used - set(each.categories))
+
+
+def _links(reader: Client, report: Report) -> Iterator[str]:
+    for name, numbers in _numbers(report):
+        for number, figure in numbers.items():
+            listed = len(reader.rows(figure["cases"]))
+            if listed != figure["count"]:
+                yield f"{name}, {number}: {figure['count']}, but its link lists {listed} cases"
+
+
+def _numbers(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "all kinds", report["numbers"]
+    for kind in report["kinds"]:
+        yield kind["kind"], kind["numbers"]
+        for category in kind["categories"]:
+            yield f"{kind['kind']}, {category['category']}", category["numbers"]
+
+
+def _day(at: datetime, scenario: Scenario) -> str:
+    return at.astimezone(scenario.zone).date().isoformat()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 
@@ -38,11 +39,13 @@ class Client:
         """Submit a wish; the answer."""
         return self.post("intake", "/v1/wishes", body, key=key)
 
-    def do(self, verb: str, story: str, body: dict[str, Any], at_least: str) -> dict[str, Any]:
+    def do(
+        self, verb: str, story: str, body: dict[str, Any], at_least: str, key: str | None = None
+    ) -> dict[str, Any]:
         """A command on a case or wish, after `at_least`; the answer."""
         if verb == "rate":
-            return self.post("intake", f"/v1/wishes/{story}/rate", body, at_least)
-        return self.post("dispatch", f"/v1/cases/{story}/{verb}", body, at_least)
+            return self.post("intake", f"/v1/wishes/{story}/rate", body, at_least, key)
+        return self.post("dispatch", f"/v1/cases/{story}/{verb}", body, at_least, key)
 
     def post(
         self,
@@ -65,14 +68,20 @@ class Client:
         """A query to the read API. Raises Refusal."""
         return self._json(self._http.get(self._url("projections") + path, params=params))
 
-    def cases(self, limit: int = 5) -> list[dict[str, Any]]:
-        """The whole case list, page by page."""
-        page = self.get("/v1/cases", limit=limit)
+    def rows(self, link: str, limit: int = 200) -> list[dict[str, Any]]:
+        """The whole list behind a link, page by page."""
+        path, _, query = link.partition("?")
+        asked: dict[str, str | int] = {**dict(parse_qsl(query)), "limit": limit}
+        page = self.get(path, **asked)
         rows: list[dict[str, Any]] = page["items"]
         while page.get("next"):
-            page = self.get("/v1/cases", limit=limit, after=page["next"])
+            page = self.get(path, **asked, after=page["next"])
             rows += page["items"]
         return rows
+
+    def cases(self, limit: int = 5) -> list[dict[str, Any]]:
+        """The whole case list."""
+        return self.rows("/v1/cases", limit)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,120 +1,111 @@
-"""Plays a scenario through the services' own HTTP, as residents, community and units would."""
+"""The scenario as data: how many matters of which sort, who brings them, at what pace."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from deploy.demo.client import Client
-from deploy.local.installation import Installation
-from shared.access import Role
+Verb = Literal[
+    "submit",
+    "settle",
+    "accept",
+    "dispatch",
+    "report",
+    "progress",
+    "resolve",
+    "doubt",
+    "rate",
+]
+"""What is done to a matter. `settle`: handed in and done in one act; `doubt`: rated as not
+solved, `rate`: as solved."""
+Span = tuple[float, float]
+"""At least, at most."""
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Resident(_Data):
-    """Who submits; the same account may come again."""
+class PartnerSystem(_Data):
+    """The system that publishes on Kafka, and under which source."""
 
-    account: str
-    name: str | None = None
-    phone: str | None = None
-    address: str | None = None
+    id: str
+    source: str
 
 
-class Wish(_Data):
-    """A wish and the steps it goes, each one verb with the body of its request."""
+class Group(_Data):
+    """Matters that go the same way. `submitted` in days after the start; `count` by category;
+    `on_behalf`: an officer brings what a resident asked for."""
 
-    ref: str
-    resident: Resident
-    wish: dict[str, Any]
-    steps: tuple[dict[str, dict[str, Any]], ...]
+    name: str
+    kind: str
+    by: Literal["officer", "resident", "partner"]
+    on_behalf: bool = False
+    channel: str
+    pace: str
+    submitted: Span
+    course: Annotated[tuple[Verb, ...], Field(min_length=1)]
+    count: Mapping[str, Annotated[int, Field(ge=0)]]
 
 
-class Desk(_Data):
-    """Who accepts and dispatches."""
+class Texts(_Data):
+    """What may be said of a category, and which unit it goes to."""
 
-    sub: str
-    areas: tuple[str, ...]
+    unit: str
+    words: Annotated[tuple[str, ...], Field(min_length=1)]
+    done: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Scenario(_Data):
-    """A town's played days."""
+    """A town's played months. `paces`: hours from the step before, by verb; `at_work`: the
+    hours of the day, in the town's time, between which anything is done."""
 
     town: str
-    community: Desk
-    wishes: tuple[Wish, ...]
+    community: str
+    seed: int
+    starts: AwareDatetime
+    days: Annotated[int, Field(gt=0)]
+    time_zone: str
+    at_work: tuple[int, int]
+    desk: str
+    areas: Annotated[tuple[str, ...], Field(min_length=1)]
+    partner: PartnerSystem
+    people: Annotated[tuple[str, ...], Field(min_length=1)]
+    paces: Mapping[str, Mapping[Verb, Span]]
+    groups: tuple[Group, ...]
+    progress: Annotated[tuple[str, ...], Field(min_length=1)]
+    doubts: Annotated[tuple[str, ...], Field(min_length=1)]
+    praise: Annotated[tuple[str, ...], Field(min_length=1)]
+    texts: Mapping[str, Mapping[str, Texts]]
 
+    @property
+    def ends(self) -> datetime:
+        """When the last day is over."""
+        return self.starts + timedelta(days=self.days)
 
-class Played(_Data):
-    """Where a wish ended: its story and the last position answered."""
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
 
-    ref: str
-    story: str
-    position: str
+    @model_validator(mode="after")
+    def _groups_can_be_played(self) -> Self:
+        for group in self.groups:
+            first, *later = group.course
+            if first not in ("submit", "settle"):
+                raise ValueError(f"{group.name}: a course begins with submit or settle")
+            if lacking := set(later) - set(self.paces.get(group.pace, ())):
+                raise ValueError(f"{group.name}: pace {group.pace} lacks {', '.join(lacking)}")
+            if unsaid := set(group.count) - set(self.texts.get(group.kind, ())):
+                raise ValueError(f"{group.name}: no texts for {', '.join(unsaid)}")
+            if {"rate", "doubt"} & set(later) and group.by != "resident":
+                raise ValueError(f"{group.name}: only who has an account can rate")
+        return self
 
 
 def read_scenario(file: Path) -> Scenario:
     """Raises ValueError."""
     return Scenario.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-
-
-def play(place: Installation, scenario: Scenario, tell: Callable[[str], None]) -> list[Played]:
-    """Send every wish and take it as far as it goes. Raises Refusal when a service says no."""
-    with _people(place, scenario) as person:
-        return [_play(wish, scenario, person, tell) for wish in scenario.wishes]
-
-
-def community(place: Installation, scenario: Scenario) -> Client:
-    """The desk that sees everything in its areas."""
-    desk = scenario.community
-    return Client(place, Role.COMMUNITY, desk.sub, scenario.town, desk.areas)
-
-
-_Person = Callable[[Role, str], Client]
-
-
-@contextmanager
-def _people(place: Installation, scenario: Scenario) -> Iterator[_Person]:
-    known: dict[tuple[Role, str], Client] = {}
-
-    def person(role: Role, name: str) -> Client:
-        if (role, name) not in known:
-            if role is Role.COMMUNITY:
-                known[role, name] = community(place, scenario)
-            elif role is Role.UNIT:
-                known[role, name] = Client(place, role, f"{name}-desk", scenario.town, unit=name)
-            else:
-                known[role, name] = Client(place, role, name, scenario.town)
-        return known[role, name]
-
-    try:
-        yield person
-    finally:
-        for client in known.values():
-            client.close()
-
-
-def _play(wish: Wish, scenario: Scenario, person: _Person, tell: Callable[[str], None]) -> Played:
-    resident = person(Role.RESIDENT, wish.resident.account)
-    about = wish.resident.model_dump(exclude={"account"}, exclude_none=True)
-    answer = resident.submit({**wish.wish, **about, "source_ref": wish.ref}, key=wish.ref)
-    story, unit = answer["story"], ""
-    done = ["submit"]
-    for step in wish.steps:
-        for verb, body in step.items():
-            unit = body.get("unit", unit)
-            if verb == "rate":
-                who = resident
-            elif verb in ("accept", "dispatch"):
-                who = person(Role.COMMUNITY, scenario.community.sub)
-            else:
-                who = person(Role.UNIT, unit)
-            answer = who.do(verb, story, body, answer["position"])
-            done.append(verb)
-    tell(f"{wish.ref}  {' → '.join(done)}")
-    return Played(ref=wish.ref, story=story, position=answer["position"])

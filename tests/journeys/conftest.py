@@ -1,5 +1,6 @@
 """One installation for all journeys: two instances of each service on real servers."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from deploy.demo.client import Client
 from deploy.local.installation import Installation, installation
 from deploy.local.servers import Servers
 from shared.access import Role
+from tests.conftest import TOWNS_FOLDER
 
 TOWN = "t3"
 WISH = {
@@ -27,9 +29,14 @@ Person = Callable[..., Client]
 def place(
     stack_servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """Waiting is generous: a busy machine is no reason for `not-yet`."""
+    """Waiting is generous: a busy machine is no reason for `not-yet`. Its towns are a copy."""
     folder = tmp_path_factory.mktemp("journeys")
-    settings = {"WISHGRID_WAIT_SECONDS": "25"}
+    towns = shutil.copytree(TOWNS_FOLDER, folder / "towns")
+    settings = {
+        "WISHGRID_WAIT_SECONDS": "25",
+        "WISHGRID_SESSION_TIMEOUT_SECONDS": "6",
+        "WISHGRID_TOWNS": str(towns),
+    }
     with installation(
         stack_servers, folder, name="journeys", instances=2, settings=settings
     ) as running:

@@ -90,5 +90,5 @@ def test_two_dispatchers_race_for_each_case_and_one_wins(
             told.append(sorted(run.result() for run in runs))
     assert {tuple(pair) for pair in told} <= {("already-dispatched", "won"), ("conflict", "won")}
     for said in stories:
-        case = desk.get(f"/v1/cases/{said['story']}", until="dispatched")
+        case = desk.get(f"/v1/cases/{said['story']}", at_least=said["position"], until="dispatched")
         assert case["versions"]["case"] == 3

@@ -53,7 +53,7 @@ def test_one_correlation_id_goes_from_the_request_through_facts_and_reactions_to
     correlation = "0af7651916cd43dd8448eb211c80319c"
     answer = _submit_with(place, {"X-Correlation-Id": correlation})
     story = answer["story"]
-    desk.get(f"/v1/cases/{story}", until="opened")
+    desk.get(f"/v1/cases/{story}", at_least=answer["position"], until="opened")
     entries = desk.get(f"/v1/cases/{story}/timeline")
     assert {(e["type"], e["correlation"]) for e in entries} == {
         ("wish-submitted.v1", correlation),
@@ -117,7 +117,7 @@ def test_the_list_is_filtered_by_subtree_state_and_unit_and_pages_are_stable(
     said = desk.do("accept", stories[3], {}, f"wish-{stories[3]}@1")
     said = desk.do("dispatch", stories[3], {"unit": "property-office"}, said["position"])
     for story in stories:
-        desk.get(f"/v1/cases/{story}", until="opened")
+        desk.get(f"/v1/cases/{story}", at_least=f"wish-{story}@1", until="opened")
     desk.get(f"/v1/cases/{stories[3]}", at_least=said["position"])
 
     seen: list[str] = []

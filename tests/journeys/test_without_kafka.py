@@ -52,7 +52,9 @@ def _read(resident: Client, story: str) -> dict[str, str]:
     deadline = time.monotonic() + 60
     while True:
         try:
-            case: dict[str, str] = resident.get(f"/v1/cases/{story}", until="opened")
+            case: dict[str, str] = resident.get(
+                f"/v1/cases/{story}", at_least=f"wish-{story}@1", until="opened"
+            )
         except Refusal as refusal:
             if refusal.code != "not-yet" or time.monotonic() > deadline:
                 raise

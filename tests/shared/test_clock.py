@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from shared.clock import ShiftedClock, SystemClock, clock_from, shift
+from shared.clock import ShiftedClock, SystemClock, begin, clock_from, shift
 
 MONTH = timedelta(days=30)
 
@@ -46,6 +46,16 @@ def test_a_clock_never_goes_back(file: Path) -> None:
     with pytest.raises(ValueError, match="only goes forward"):
         shift(file, timedelta(seconds=-1))
     assert float(file.read_text()) == MONTH.total_seconds()
+
+
+def test_a_clock_may_begin_months_ago_and_from_there_only_goes_on(tmp_path: Path) -> None:
+    file, real = tmp_path / "clock", SystemClock().now()
+    begin(file, real - timedelta(days=200))
+    assert timedelta(0) <= ShiftedClock(file).now() - (real - timedelta(days=200))
+    begin(file, real - timedelta(days=100))
+    with pytest.raises(ValueError, match="only goes forward"):
+        begin(file, real - timedelta(days=101))
+    assert ShiftedClock(file).now() < real
 
 
 def test_who_reads_while_the_clock_is_moved_sees_it_before_or_after(file: Path) -> None:
