@@ -48,11 +48,21 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
     schema["security"] = [{"person": []}, {"system": []}]
     for path, method, operation in _operations(schema):
         operation["x-roles"] = roles(path, method)
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _never_null(parameter["schema"])
         for status in _SAID:
             operation["responses"][str(status)] = {
                 "$ref": f"#/components/responses/Problem{status}"
             }
     return schema
+
+
+def _never_null(said: Schema) -> Schema:
+    """A parameter may be absent; nothing in a URL or a header is null."""
+    kinds = [kind for kind in said.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return said
+    return {**kinds[0], **{name: word for name, word in said.items() if name != "anyOf"}}
 
 
 def _operations(schema: Schema) -> Iterator[tuple[str, str, Schema]]:
