@@ -50,6 +50,7 @@ class Order(Generic[S, C]):
     the time it will be recorded at; it seals texts, and may raise Refused. `request` is the
     plaintext asked for, of which only an HMAC is kept. `opens`: the stream is most likely new,
     so it is not loaded first. `expected` is the version the caller saw, if it says so.
+    `occurred_as` is what the caller calls `occurred`.
     """
 
     stream: StreamId
@@ -60,6 +61,7 @@ class Order(Generic[S, C]):
     request: bytes | None = None
     opens: bool = False
     expected: int | None = None
+    occurred_as: str = "occurred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Handler(Generic[S, C, F]):
         now = max(self._clock.now(), history.recorded or _LONG_AGO)
         profile = order.town.profile_at(now)
         prepared = await order.prepare(state, profile, now)
+        _check_order_of_times(order, history)
         facts = self._decider.decide(state, prepared.command)
         if not facts:
             return None
@@ -161,6 +164,15 @@ class Handler(Generic[S, C, F]):
             raise Refused(
                 "key-reused", "this Idempotency-Key was used for another request", field="key"
             )
+
+
+def _check_order_of_times(order: Order[S, C], history: History) -> None:
+    """What somebody claims cannot lie before what it is about. Reactions claim nothing."""
+    if order.request is None or order.occurred is None or not history.commits:
+        return
+    if order.occurred < history.commits[0].occurred:
+        detail = "it lies before the submission"
+        raise Refused("occurred-before-submission", detail, field=order.occurred_as)
 
 
 def _known(history: History) -> Iterator[AnyFact]:

@@ -59,6 +59,19 @@ class Arrivals(Protocol):
         ...
 
 
+class _Nothing:
+    """For whom nothing ever arrives."""
+
+    async def arrived(self, _: Position) -> bool:
+        return False
+
+    async def parked(self, _: StoryId) -> bool:
+        return False
+
+
+NOTHING: Final[Arrivals] = _Nothing()
+
+
 async def wait_for(arrivals: Arrivals, position: Position, seconds: float) -> None:
     """Return once `position` has arrived. Raises NotYet after `seconds`, or when it is parked."""
 

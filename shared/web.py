@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared import problems
 from shared.access import Doorkeeper, Principal, Role
+from shared.errors import Refused
 from shared.metrics import MEDIA_TYPE, Metrics
 from shared.openapi import describe
 from shared.problems import CORRELATION, Forbidden
@@ -44,8 +45,26 @@ class Allow:
         who = doorkeeper.admit(headers.get("authorization"), headers.get("x-api-key"))
         if who.role not in self.roles:
             raise Forbidden(who.role)
+        _check_query(request)
         bind_contextvars(role=who.role.value)
         return who
+
+
+def _check_query(request: Request) -> None:
+    """Raise Refused for a parameter nobody asked for, or one said twice: a filter that is
+    misspelt must not list everything."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    known = _query_names(request.scope["route"].dependant)
+    for name in given:
+        if name not in known:
+            raise Refused("unknown-parameter", "there is no such parameter", field=name[:60])
+        if given.count(name) > 1:
+            raise Refused("repeated-parameter", "say it once", field=name)
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    inner = (_query_names(each) for each in dependant.dependencies)
+    return {field.alias for field in dependant.query_params}.union(*inner)
 
 
 class Correlated:
@@ -104,6 +123,8 @@ class Bounded:
         body, more = bytearray(), True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return  # half a request asks for nothing
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > BODY_LIMIT:
@@ -137,7 +158,14 @@ def create_app(
 
     Raises ValueError when an endpoint says not who may call it.
     """
-    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=title,
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.doorkeeper = doorkeeper
     metrics = metrics or Metrics()
     problems.install(app)

@@ -18,7 +18,7 @@ from shared.problems import Hidden
 from shared.profile import Profile
 from shared.sealing import Sealer
 from shared.town import Town, Towns
-from shared.waiting import Arrivals
+from shared.waiting import NOTHING, Arrivals
 
 Cases = Handler[Case, CaseCommand, DispatchFact]
 
@@ -62,18 +62,21 @@ class CaseDesk:
         self._wait_seconds = wait_seconds
 
     async def do(self, ask: Asked, story: StoryId, body: Said, build: Build) -> Answer:
-        """Decide the command that `build` makes. Raises Hidden, NotYet and what deciding may."""
+        """Decide the command that `build` makes. Raises Hidden, NotYet and what deciding may.
+
+        A case that is not theirs is like one that there is not: unknown, or with `at_least`
+        never there.
+        """
         stream = stream_id("case", story)
         case = await self._cases.state(stream)
-        if isinstance(case, Unopened) and ask.at_least is None:
-            raise Hidden  # nobody says that there is such a wish
-        check_sight(case, ask.who)
-        await ask.wait(self._arrivals, story, self._wait_seconds)
+        if ask.at_least is None and not sees(case, ask.who):
+            raise Hidden
+        hidden = not isinstance(case, Unopened) and not sees(case, ask.who)
+        await ask.wait(NOTHING if hidden else self._arrivals, story, self._wait_seconds)
 
         async def prepare(case: Case, profile: Profile, now: datetime) -> Prepared[CaseCommand]:
-            if isinstance(case, Unopened):
-                raise NotYet(stream)
-            check_sight(case, ask.who)
+            if isinstance(case, Unopened) or not sees(case, ask.who):
+                raise NotYet(ask.at_least or stream)
             profile.check_occurred(ask.who.role, body.occurred, now)
             sealer = await self._sealer(SubjectId(case.file.resident or story))
             bench = Bench(story, case.file, profile, now, sealer)
@@ -102,12 +105,10 @@ class CaseDesk:
         return self._towns[who.town]
 
 
-def check_sight(case: Case, who: Principal) -> None:
-    """Raise Hidden for a case that is not theirs: another town or area, or never their unit's."""
+def sees(case: Case, who: Principal) -> bool:
+    """Whether there is such a case for them: of their town and area, or once their unit's."""
     if isinstance(case, Unopened):
-        return
+        return False
     file = case.file
     ours = file.area.partition("/")[0] == who.town
-    theirs = who.unit in file.units if who.role is Role.UNIT else who.sees(file.area)
-    if not (ours and theirs):
-        raise Hidden
+    return ours and (who.unit in file.units if who.role is Role.UNIT else who.sees(file.area))

@@ -91,6 +91,7 @@ class PartnerOrders:
             prepare,
             occurred=event.time,
             request=event.raw,
+            occurred_as="time",
             opens=True,
         )
 
@@ -127,6 +128,7 @@ class PartnerOrders:
             prepare,
             occurred=event.time,
             request=event.raw,
+            occurred_as="time",
         )
 
 

@@ -1,10 +1,12 @@
 """What a case list may be narrowed to. The report's figures are links made of the same words."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 
 from fastapi import Query
+from pydantic import BeforeValidator
 
 from services.projections.answers import Number, State
 from services.projections.views.case_list import OPEN_STATES
@@ -15,6 +17,15 @@ from shared.profile import AreaText, CodeText, UnitText
 
 _DAY: Final = timedelta(days=1)
 
+
+def _written_out(day: object) -> object:
+    """Only `2026-03-01`: no instants, no numbers that could be read as a day."""
+    if not isinstance(day, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+        raise ValueError("expected a day as YYYY-MM-DD")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
 FIRST_DAY: Final = Query(
     alias="from", description="first day of submission, in the town's calendar"
 )
@@ -34,8 +45,8 @@ class CaseFilter:
     kind: Annotated[CodeText | None, Query()] = None
     category: Annotated[CodeText | None, Query()] = None
     channel: Annotated[CodeText | None, Query()] = None
-    first: Annotated[date | None, FIRST_DAY] = None
-    last: Annotated[date | None, LAST_DAY] = None
+    first: Annotated[Day | None, FIRST_DAY] = None
+    last: Annotated[Day | None, LAST_DAY] = None
     overdue: Annotated[
         bool, Query(description="true: open, and past the day it is due; false narrows nothing")
     ] = False

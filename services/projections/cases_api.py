@@ -140,7 +140,8 @@ async def _wait_until(
 def _entry(entry: Document, opened: Opened, who: Principal) -> TimelineEntry:
     fact: Document = dict(entry["fact"])
     if who.role is Role.RESIDENT:
-        fact.pop("request", None)
+        for pseudonym in ("request", "resident", "on_behalf_of", "proxy"):
+            fact.pop(pseudonym, None)
     return TimelineEntry(
         id=entry["_id"],
         type=entry["type"],

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 
-from services.projections.case_filter import FIRST_DAY, LAST_DAY, check_days
+from services.projections.case_filter import FIRST_DAY, LAST_DAY, Day, check_days
 from services.projections.figures import Counts, PlaceReport, place_report
 from services.projections.reader import Reader
 from services.projections.readmodel import ReadModel
@@ -33,8 +33,8 @@ def report_routes(reader: Reader) -> APIRouter:
             Depends(Allow(Role.OFFICER, Role.COMMUNITY, Role.STREET, Role.OVERSEER, Role.SYSTEM)),
         ],
         area: AreaText,
-        first: Annotated[date, FIRST_DAY],
-        last: Annotated[date, LAST_DAY],
+        first: Annotated[Day, FIRST_DAY],
+        last: Annotated[Day, LAST_DAY],
         at_least: AtLeast = None,
     ) -> PlaceReport:
         """What became of the cases received in an area, and all below it, in a period."""

@@ -281,10 +281,16 @@ async def test_a_position_of_another_story_or_of_none_is_refused(position: str) 
     )
 
 
-async def test_who_may_not_see_the_case_is_told_so_before_any_waiting() -> None:
-    far = f"{WISH_STREAM}@9"
-    answer = await ask(opened(), verb="report", role=Role.UNIT, at_least=far)
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown-story")
+async def test_a_case_that_is_not_theirs_is_told_apart_from_none_by_nobody() -> None:
+    far = f"{WISH_STREAM}@1"
+    for position in (None, far):
+        theirs, none = [
+            await ask(*facts, verb="report", role=Role.UNIT, at_least=position)
+            for facts in ((opened(),), ())
+        ]
+        told = (404, "unknown-story") if position is None else (503, "not-yet")
+        assert (theirs.status_code, theirs.json()["code"]) == told
+        assert (none.status_code, none.json()) == (theirs.status_code, theirs.json())
 
 
 @pytest.mark.parametrize(("seen", "status"), [("1", 409), ('"2"', 200)])

@@ -300,6 +300,13 @@ async def test_a_timeline_opens_texts_deep_in_a_fact_and_shows_no_boxes(
         assert all(entry["texts"] == {} for entry in overseer)
         assert "secret-request-7" in json.dumps(staff)
         assert "secret-request-7" not in json.dumps(own)
+        pseudonyms = {"resident", "on_behalf_of", "proxy"}
+        (of_staff,), (of_own,) = (
+            [e["details"].keys() for e in entries if e["type"] == "wish-submitted.v1"]
+            for entries in (staff, own)
+        )
+        assert "resident" in of_staff
+        assert not pseudonyms & of_own
         hidden = {e["type"] for e in staff} - {e["type"] for e in own}
         assert hidden == {"unit-report-received.v1", "report-noted.v1"}
         assert sealed("x").box not in json.dumps(staff)

@@ -219,6 +219,18 @@ async def test_what_is_claimed_to_have_occurred_is_kept_beside_what_was_recorded
     assert (commit.occurred, commit.recorded) == (yesterday, NOW)
 
 
+async def test_nothing_is_claimed_to_have_occurred_before_what_it_is_about(desk: Desk) -> None:
+    await desk.do("k1")
+    early = NOW - timedelta(seconds=1)
+    with pytest.raises(Refused) as refusal:
+        await desk.do("k2", 1, occurred=early, occurred_as="time")
+    assert (refusal.value.code, refusal.value.field) == ("occurred-before-submission", "time")
+    assert await desk.version() == 1
+    await desk.do("k3", 1, occurred=NOW)
+    await desk.do("k4", 2, occurred=early, request=None)  # a reaction claims nothing
+    assert await desk.version() == 3
+
+
 async def test_who_loses_a_race_is_judged_again_on_what_is_true_now(desk: Desk) -> None:
     desk.store.rivals = [lambda: desk.do("rival", 5)]
     assert (await desk.do("k1", 1)).position == f"{CASE_STREAM}@2"

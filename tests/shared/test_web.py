@@ -321,3 +321,59 @@ async def test_a_wrong_method_is_told_the_right_ones(client: AsyncClient) -> Non
     answer = await client.delete("/whoami")
     assert (answer.status_code, answer.json()["code"]) == (405, "no-such-method")
     assert answer.headers["allow"] == "GET"
+
+
+async def test_half_a_request_asks_for_nothing() -> None:
+    asked_for: list[str] = []
+    router = APIRouter()
+
+    @router.post("/withdraw")
+    async def withdraw(who: OFFICERS) -> None:
+        asked_for.append(who.id)
+
+    app = app_of(router)
+    coming = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> Any:
+        return next(coming, {"type": "http.disconnect"})
+
+    async def send(_: Any) -> None:
+        asked_for.append("an answer to nobody")
+
+    bearer = IDENTITY.bearer(Role.OFFICER)
+    headers = [(name.lower().encode(), value.encode()) for name, value in bearer.items()]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/withdraw",
+        "raw_path": b"/withdraw",
+        "query_string": b"",
+        "headers": headers,
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("here", 80),
+        "client": ("there", 1),
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    assert asked_for == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ({"arae": "t3"}, "unknown-parameter", "arae"),
+        ({"at_least[$gt]": ""}, "unknown-parameter", "at_least[$gt]"),
+        ([("at_least", "a"), ("at_least", "b")], "repeated-parameter", "at_least"),
+    ],
+)
+async def test_a_misspelt_or_repeated_parameter_is_refused(
+    client: AsyncClient, query: Any, code: str, field: str
+) -> None:
+    answer = await client.post("/command", params=query)
+    check_problem(answer, 422, code, field)
+
+
+async def test_a_slash_too_many_is_no_way_to_anywhere(client: AsyncClient) -> None:
+    answer = await client.get("/whoami/")
+    check_problem(answer, 404, "no-such-path")
