@@ -1,18 +1,15 @@
 """Compares what the read API reports with what was published, line by line."""
 
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deploy.demo.client import Client
+from deploy.demo.lists import Reads, not_as_listed
 from deploy.demo.scenario import Scenario
-
-Report = dict[str, Any]
-"""The place report as the read API answers it."""
+from deploy.demo.sums import Asked, Report, not_adding_up, out_of_shape
 
 
 class Published(BaseModel):
@@ -43,7 +40,13 @@ class PublishedFigures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     area: str
-    figures: tuple[Published, ...]
+    figures: Annotated[tuple[Published, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if len({each.name for each in self.figures}) != len(self.figures):
+            raise ValueError("two figures have the same name")
+        return self
 
 
 def read_published(file: Path) -> PublishedFigures:
@@ -51,16 +54,31 @@ def read_published(file: Path) -> PublishedFigures:
     return PublishedFigures.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
-def place_report(reader: Client, area: str, scenario: Scenario) -> Report:
-    """The report of the area for the days of the scenario."""
-    first, last = (_day(at, scenario) for at in (scenario.starts, scenario.ends))
-    report: Report = reader.get("/v1/report", **{"area": area, "from": first, "to": last})
+def asked_of(area: str, scenario: Scenario) -> Asked:
+    """The area, and the days of the scenario."""
+    first, last = (
+        at.astimezone(scenario.zone).date().isoformat() for at in (scenario.starts, scenario.ends)
+    )
+    return Asked(area, first, last)
+
+
+def place_report(reader: Client, asked: Asked) -> Report:
+    """The report as the read API gives it."""
+    period = {"from": asked.first, "to": asked.last}
+    report: Report = reader.get("/v1/report", area=asked.area, **period)
     return report
 
 
-def differences(reader: Client, report: Report, published: PublishedFigures) -> list[str]:
-    """A line for each published figure that the report does not give, and for each number whose
-    link opens a list of another length; none means all is well."""
+def differences(
+    reader: Reads, report: Report, published: PublishedFigures, scenario: Scenario
+) -> list[str]:
+    """A line for each published figure that the report does not give, for what in the report is
+    not as asked or does not add up, and for each number whose link opens another list than it
+    counts; none means all is well."""
+    asked = asked_of(published.area, scenario)
+    played = {(g.kind, category) for g in scenario.groups for category, n in g.count.items() if n}
+    if shapeless := list(out_of_shape(report, asked, played)):
+        return shapeless
     kinds = {kind["kind"]: kind for kind in report["kinds"]}
     lines = []
     for each in published.figures:
@@ -68,10 +86,14 @@ def differences(reader: Client, report: Report, published: PublishedFigures) -> 
             lines.append(f"{each.name}: the report has no kind {each.kind}")
         elif (found := _found(reader, kinds[each.kind], each)) != each.figure:
             lines.append(f"{each.name}: {found}, published {each.figure} ({each.says})")
-    return [*lines, *_links(reader, report)]
+    return [
+        *lines,
+        *not_adding_up(report, {kind for kind, _ in played}),
+        *not_as_listed(reader, report, asked, scenario.zone),
+    ]
 
 
-def _found(reader: Client, kind: dict[str, Any], each: Published) -> int:
+def _found(reader: Reads, kind: dict[str, Any], each: Published) -> int:
     numbers = kind["numbers"]
     if each.numbers:
         return sum(int(numbers[number]["count"]) for number in each.numbers)
@@ -79,23 +101,3 @@ def _found(reader: Client, kind: dict[str, Any], each: Published) -> int:
         return sum(1 for row in reader.rows(numbers["received"]["cases"]) if row["assignments"])
     used = {c["category"] for c in kind["categories"] if c["numbers"]["received"]["count"]}
     return len(used & set(each.categories)) - len(used - set(each.categories))
-
-
-def _links(reader: Client, report: Report) -> Iterator[str]:
-    for name, numbers in _numbers(report):
-        for number, figure in numbers.items():
-            listed = len(reader.rows(figure["cases"]))
-            if listed != figure["count"]:
-                yield f"{name}, {number}: {figure['count']}, but its link lists {listed} cases"
-
-
-def _numbers(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "all kinds", report["numbers"]
-    for kind in report["kinds"]:
-        yield kind["kind"], kind["numbers"]
-        for category in kind["categories"]:
-            yield f"{kind['kind']}, {category['category']}", category["numbers"]
-
-
-def _day(at: datetime, scenario: Scenario) -> str:
-    return at.astimezone(scenario.zone).date().isoformat()

@@ -1,5 +1,6 @@
 """What will be played, step by step: pure, and the same for the same scenario and seed."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -57,7 +58,7 @@ def plan(scenario: Scenario, seed: int) -> Plan:
     """Every matter with a time, a place, people and words of its own. Raises ValueError for a
     group whose last step would fall behind the end."""
     steps: list[Step] = []
-    for number, group in enumerate(scenario.groups, start=1):
+    for number, group in enumerate((*scenario.groups, *scenario.beside), start=1):
         order = [category for category, count in group.count.items() for _ in range(count)]
         Random(f"{seed}/{number}").shuffle(order)
         for place, category in enumerate(order):
@@ -80,7 +81,7 @@ class _Matter:
         self.category = category
         self.ref = ref
         self.random = random
-        self.area = random.choice(scenario.areas)
+        self.area = group.area or random.choice(scenario.areas)
         self.spot = {
             "building": random.randint(1, 18),
             "door": random.randint(1, 4),
@@ -105,11 +106,11 @@ class _Matter:
     def _submitted(self, share: float) -> datetime:
         first, last = self.group.submitted
         begins = self.scenario.starts.astimezone(self.scenario.zone)
-        day = (begins + timedelta(days=int(first + (last - first) * share))).date()
+        day = (begins + timedelta(days=math.floor(first + (last - first) * share))).date()
         opens = self.scenario.at_work[0]
         minute = self.random.randrange(60 * (_LATEST_HOUR_TO_SUBMIT - opens))
         at = datetime.combine(day, time(opens), self.scenario.zone) + timedelta(minutes=minute)
-        return max(at, begins + timedelta(hours=1))
+        return max(at, begins + timedelta(days=min(0, math.floor(first)), hours=1))
 
     def _later(self, at: datetime, verb: Verb) -> datetime:
         """The pace after `at`, in the morning instead of at night."""

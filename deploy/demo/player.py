@@ -75,6 +75,11 @@ def community(place: Installation, scenario: Scenario) -> Client:
     return Client(place, Role.COMMUNITY, scenario.desk, scenario.town, [scenario.community])
 
 
+def county(place: Installation, scenario: Scenario) -> Client:
+    """Who sees everything in the town, beyond the community too."""
+    return Client(place, Role.COMMUNITY, "county", scenario.town, [scenario.town])
+
+
 @contextmanager
 def _cast(place: Installation, scenario: Scenario) -> Iterator["_Cast"]:
     with partner(place, scenario.partner.id, scenario.partner.source) as system:
@@ -94,15 +99,16 @@ class _Cast:
         self._system = system
         self._known: dict[tuple[Role, str], Client] = {}
         self._desk = community(place, scenario)
+        self._county = county(place, scenario)
 
     def close(self) -> None:
         """Close all connections."""
-        for client in (self._desk, *self._known.values()):
+        for client in (self._desk, self._county, *self._known.values()):
             client.close()
 
     def wait(self, story: str, position: str) -> None:
         """Return when it can be read. Raises Refusal."""
-        self._desk.get(f"/v1/cases/{story}", at_least=position)
+        self._county.get(f"/v1/cases/{story}", at_least=position)
 
     def take(self, step: Step, before: Played | None) -> Played:
         """Take a step, and wait for what the services make of it. Raises Refusal, Unanswered."""

@@ -1,5 +1,6 @@
 """The scenario as data: how many matters of which sort, who brings them, at what pace."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,12 +40,14 @@ class PartnerSystem(_Data):
 
 class Group(_Data):
     """Matters that go the same way. `submitted` in days after the start; `count` by category;
-    `on_behalf`: an officer brings what a resident asked for."""
+    `on_behalf`: an officer brings what a resident asked for; `area` instead of the town's
+    `areas`."""
 
     name: str
     kind: str
     by: Literal["officer", "resident", "partner"]
     on_behalf: bool = False
+    area: str | None = None
     channel: str
     pace: str
     submitted: Span
@@ -62,7 +65,8 @@ class Texts(_Data):
 
 class Scenario(_Data):
     """A town's played months. `paces`: hours from the step before, by verb; `at_work`: the
-    hours of the day, in the town's time, between which anything is done."""
+    hours of the day, in the town's time, between which anything is done; `beside`: groups of
+    another place or an earlier day, which the report of the place and months leaves out."""
 
     town: str
     community: str
@@ -77,10 +81,17 @@ class Scenario(_Data):
     people: Annotated[tuple[str, ...], Field(min_length=1)]
     paces: Mapping[str, Mapping[Verb, Span]]
     groups: tuple[Group, ...]
+    beside: tuple[Group, ...] = ()
     progress: Annotated[tuple[str, ...], Field(min_length=1)]
     doubts: Annotated[tuple[str, ...], Field(min_length=1)]
     praise: Annotated[tuple[str, ...], Field(min_length=1)]
     texts: Mapping[str, Mapping[str, Texts]]
+
+    @property
+    def begins(self) -> datetime:
+        """When the first matter may be handed in, at the same hour as on the first day."""
+        earliest = min((group.submitted[0] for group in self.beside), default=0.0)
+        return self.starts + timedelta(days=math.floor(min(earliest, 0.0)))
 
     @property
     def ends(self) -> datetime:
@@ -93,7 +104,7 @@ class Scenario(_Data):
 
     @model_validator(mode="after")
     def _groups_can_be_played(self) -> Self:
-        for group in self.groups:
+        for group in (*self.groups, *self.beside):
             first, *later = group.course
             if first not in ("submit", "settle"):
                 raise ValueError(f"{group.name}: a course begins with submit or settle")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.demo.check import read_published
-from deploy.demo.plan import INVENTED, Plan, plan
+from deploy.demo.plan import INVENTED, Plan, Step, plan
 from deploy.demo.run import HERE
 from deploy.demo.scenario import Scenario, read_scenario
 from deploy.local.installation import ROOT
@@ -26,9 +26,14 @@ TEXTS = ("words", "note", "reason", "title")
 
 
 def handed_in(planned: Plan) -> Counter[tuple[str, str]]:
-    """How many matters, by kind and category."""
-    steps = (story[0] for story in planned.stories.values())
+    """How many matters of the place and the months, by kind and category."""
+    steps = (story[0] for story in planned.stories.values() if not beside(story[0]))
     return Counter((step.body["kind"], step.body["category"]) for step in steps)
+
+
+def beside(step: Step) -> bool:
+    """Whether it is of a matter that the report leaves out."""
+    return step.at < SCENARIO.starts or not step.body["area"].startswith(PUBLISHED.area)
 
 
 def texts(body: Any) -> list[str]:
@@ -105,13 +110,26 @@ def test_no_step_comes_before_the_one_it_builds_on(planned: Plan) -> None:
 
 @pytest.mark.parametrize("planned", [PLANNED, OTHER])
 def test_five_months_are_spanned_in_hours_when_people_are_at_work(planned: Plan) -> None:
-    steps = planned.steps
+    steps = [step for step in planned.steps if step.at >= SCENARIO.starts]
     assert SCENARIO.starts <= steps[0].at < SCENARIO.starts + timedelta(days=4)
     assert SCENARIO.ends - timedelta(days=7) < steps[-1].at <= SCENARIO.ends
     months = {step.at.astimezone(SCENARIO.zone).month for step in steps}
     assert months == {3, 4, 5, 6, 7}
     opens, closes = SCENARIO.at_work
     assert all(opens <= step.at.astimezone(SCENARIO.zone).hour < closes for step in steps)
+
+
+@pytest.mark.parametrize("planned", [PLANNED, OTHER])
+def test_one_matter_of_another_place_and_one_of_the_day_before_are_played_too(
+    planned: Plan,
+) -> None:
+    early, elsewhere = [story[0] for story in planned.stories.values() if beside(story[0])]
+    day = early.at.astimezone(SCENARIO.zone).date()
+    assert day == SCENARIO.starts.date() - timedelta(days=1)
+    assert SCENARIO.begins < early.at
+    assert early.body["area"] in SCENARIO.areas
+    assert (elsewhere.body["area"], elsewhere.scope) == ("t3", "t3")
+    assert SCENARIO.starts < elsewhere.at < SCENARIO.ends
 
 
 def test_part_of_it_goes_over_kafka_where_the_partner_may_say_it() -> None:

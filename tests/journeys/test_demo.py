@@ -50,7 +50,7 @@ def test_the_demo_as_a_newcomer_runs_it_ends_with_0(stack_servers: Servers) -> N
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for told in (
         "（虚构）",
-        "687 of 687 steps",
+        "689 of 689 steps",
         "every case, person, text and time",
         "thresholds that are ours",
         "what is read is what was published: 14 figures, line by line",
