@@ -28,10 +28,15 @@ class Topic:
     partitions: int = 12
     retention_ms: int = -1
     cleanup_policy: str = "delete"
+    compression: str = "producer"
 
     def configs(self) -> dict[str, str]:
         """Its settings under Kafka's names."""
-        return {"retention.ms": str(self.retention_ms), "cleanup.policy": self.cleanup_policy}
+        return {
+            "retention.ms": str(self.retention_ms),
+            "cleanup.policy": self.cleanup_policy,
+            "compression.type": self.compression,
+        }
 
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -45,7 +50,8 @@ def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:
     pairs = (
         (
             Topic(answers_topic(partner), partitions=3, retention_ms=30 * _DAY_MS),
-            Topic(inbound_topic(partner), partitions=3, retention_ms=3 * _DAY_MS),
+            # Uncompressed: the broker then unpacks what a partner packed, and refuses a bomb.
+            Topic(inbound_topic(partner), 3, 3 * _DAY_MS, compression="uncompressed"),
         )
         for partner in sorted(partners)
     )

@@ -50,7 +50,7 @@ class Order(Generic[S, C]):
     the time it will be recorded at; it seals texts, and may raise Refused. `request` is the
     plaintext asked for, of which only an HMAC is kept. `opens`: the stream is most likely new,
     so it is not loaded first. `expected` is the version the caller saw, if it says so.
-    `occurred_as` is what the caller calls `occurred`.
+    `strict`: a claim out of order is refused, else it is moved to where it can have been.
     """
 
     stream: StreamId
@@ -61,7 +61,7 @@ class Order(Generic[S, C]):
     request: bytes | None = None
     opens: bool = False
     expected: int | None = None
-    occurred_as: str = "occurred"
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Handler(Generic[S, C, F]):
         now = max(self._clock.now(), history.recorded or _LONG_AGO)
         profile = order.town.profile_at(now)
         prepared = await order.prepare(state, profile, now)
-        _check_order_of_times(order, history)
+        occurred = _in_order(order, history, now)
         facts = self._decider.decide(state, prepared.command)
         if not facts:
             return None
@@ -148,7 +148,7 @@ class Handler(Generic[S, C, F]):
             cause=order.cause,
             town=order.town.id,
             profile=profile.version,
-            occurred=order.occurred or now,
+            occurred=occurred,
             recorded=now,
             request=seal,
         )
@@ -166,13 +166,17 @@ class Handler(Generic[S, C, F]):
             )
 
 
-def _check_order_of_times(order: Order[S, C], history: History) -> None:
-    """What somebody claims cannot lie before what it is about. Reactions claim nothing."""
-    if order.request is None or order.occurred is None or not history.commits:
-        return
-    if order.occurred < history.commits[0].occurred:
+def _in_order(order: Order[S, C], history: History, now: datetime) -> datetime:
+    """When it occurred. What somebody claims cannot lie before what it is about; reactions claim
+    nothing. Raises Refused."""
+    occurred = order.occurred or now
+    if order.request is None or not history.commits:
+        return min(occurred, now)
+    first = history.commits[0].occurred
+    if order.strict and occurred < first:
         detail = "it lies before the submission"
-        raise Refused("occurred-before-submission", detail, field=order.occurred_as)
+        raise Refused("occurred-before-submission", detail, field="occurred")
+    return min(max(occurred, first), now)
 
 
 def _known(history: History) -> Iterator[AnyFact]:

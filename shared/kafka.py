@@ -80,8 +80,10 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     failed, and while Kafka is away it would not end. Whoever sent them sends them again.
     """
     producer._message_accumulator.fail_all(ProducerClosed())
-    with contextlib.suppress(KafkaError, TimeoutError):
+    # It raises KeyError when a batch comes back from a broker that was failed here meanwhile.
+    with contextlib.suppress(KafkaError, TimeoutError, KeyError):
         await asyncio.wait_for(producer.stop(), timeout=3)
+    await producer.client.close()
 
 
 def broker(bootstrap: str, client_id: str) -> KafkaBroker:

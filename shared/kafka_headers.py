@@ -63,6 +63,23 @@ class _Batch:
             lenient._maybe_uncompress()
             lenient._buffer = _Lenient(lenient._buffer)
             yield from lenient
+        except Exception:  # whatever the codec says: nothing of other partitions may be lost
+            yield _Unpackable(self._own, self._raw)
+
+
+class _Unpackable:
+    """A batch that cannot be unpacked, as one record that does not read, in the place of its
+    last one."""
+
+    key = None
+    headers = ()
+    timestamp_type = 0
+    checksum = None
+
+    def __init__(self, batch: Any, raw: memoryview) -> None:
+        self.offset = batch.next_offset - 1
+        self.timestamp = 0
+        self.value = bytes(raw)
 
 
 class _Lenient(bytearray):

@@ -13,12 +13,13 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One Kafka record to be."""
+    """One Kafka record to be. `optional`: it is let go where its topic is missing."""
 
     topic: str
     key: bytes
     value: bytes
     headers: Headers
+    optional: bool = False
 
 
 Outlet = Callable[[Recorded], Iterator[Outgoing]]
@@ -36,6 +37,6 @@ def facts_and_answers(topic_prefix: str) -> Outlet:
         request, answer = answered
         when = recorded.recorded.astimezone(UTC).isoformat(timespec="milliseconds")
         wire = answer_to_wire(f"answer-{recorded.id}", kind_of(recorded.stream), answer, when)
-        yield Outgoing(topic_prefix + answers_topic(request.partner), *wire)
+        yield Outgoing(topic_prefix + answers_topic(request.partner), *wire, optional=True)
 
     return outgoing

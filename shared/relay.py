@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from bson import Timestamp
 from pymongo import ASCENDING
 from pymongo.errors import OperationFailure, PyMongoError
@@ -137,6 +137,8 @@ class Relay:
         sent: list[asyncio.Future[object]] = []
         try:
             for out in chain.from_iterable(map(self._records, commits)):
+                if out.optional and not await self._heard(producer, out.topic):
+                    continue
                 queued = producer.send(out.topic, out.value, key=out.key, headers=out.headers)
                 sent.append(await queued)  # what was sent is cancelled on failure
             await asyncio.gather(*sent)
@@ -144,6 +146,20 @@ class Relay:
             for each in sent:  # after a failure nobody asks the others what became of them
                 each.cancel()
         self.published += len(sent)
+
+    async def _heard(self, producer: AIOKafkaProducer, topic: str) -> bool:
+        """Whether there is such a topic: facts do not wait for an answer nobody can be given.
+        The store keeps what was not sent. Raises KafkaError while Kafka cannot say."""
+        client = producer.client
+        if topic in client.cluster.topics():
+            return True
+        client.add_topic(topic)
+        if not await client.force_metadata_update():
+            raise KafkaConnectionError("Kafka does not say which topics there are")
+        there = topic in client.cluster.topics()
+        if not there:
+            log.error("no topic for an answer; it is not sent", topic=topic)
+        return there
 
     def _records(self, commit: Document) -> Iterator[Outgoing]:
         return chain.from_iterable(map(self._outlet, from_document(commit).recorded_facts()))

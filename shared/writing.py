@@ -1,6 +1,6 @@
 """What intake and dispatch have in common: a store, its relay, reactions, readiness."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,8 +47,10 @@ class WritingService:
         )
 
     @asynccontextmanager
-    async def open(self, reactions: Reactions[Any, Any]) -> AsyncIterator[None]:
-        """Everything running; finished in order on the way out."""
+    async def open(
+        self, reactions: Reactions[Any, Any], *beside: Coroutine[Any, Any, None]
+    ) -> AsyncIterator[None]:
+        """Everything running, and what goes on `beside` it; finished in order on the way out."""
         await register_profiles(self.home, self.house.towns)
         await check_secrets(self.house.database("keys"), self.house.secrets)
         await self.store.prepare()
@@ -62,7 +64,7 @@ class WritingService:
             session_seconds=self.house.settings.session_timeout_seconds,
             handle=reactions.on_batch,
         )
-        async with in_background(self.relay.run(), self._joined.run()):
+        async with in_background(self.relay.run(), self._joined.run(), *beside):
             yield
         await self.store.close()
 

@@ -146,11 +146,12 @@ def routes(desk: CaseDesk) -> APIRouter:
         ask: Annotated[Asked, asked("contact", Role.OFFICER, Role.UNIT, *DESK)],
     ) -> Answer:
         """首次联系: somebody spoke with whoever asked."""
+        unit = ask.who.unit if ask.who.role is Role.UNIT else None
         return await desk.do(
             ask,
             story,
             body,
-            lambda at: Contact(ask.who.actor, at.seal("note", body.note), ask.who.unit),
+            lambda at: Contact(ask.who.actor, at.seal("note", body.note), unit),
         )
 
     @router.post("/verify", operation_id="verify")

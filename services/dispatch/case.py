@@ -95,7 +95,7 @@ def _open(c: Open) -> list[DispatchFact]:
         return [opened]
     if done.due is None:
         raise ValueError("what was settled on the spot arrives with its deadline")
-    accepted = CaseAccepted(by=done.by, due=done.due)
+    accepted = CaseAccepted(by=c.by, due=done.due)
     resolved = CaseResolved(
         by=done.by,
         outcome=done.outcome,
@@ -106,7 +106,7 @@ def _open(c: Open) -> list[DispatchFact]:
     )
     if done.rating_asked or done.verification_asked:
         return [opened, accepted, resolved]
-    return [opened, accepted, resolved, CaseClosed(by=done.by, reason=NO_RATING_ASKED)]
+    return [opened, accepted, resolved, CaseClosed(by=c.by, reason=NO_RATING_ASKED)]
 
 
 def _take_rating(case: OpenedCase, c: TakeRating) -> list[DispatchFact]:

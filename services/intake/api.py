@@ -190,7 +190,8 @@ def routes(desk: WishDesk) -> APIRouter:
         """撤回: no longer ask for it. This closes the case."""
 
         def build(by: ActorId, sealer: Sealer) -> WishCommand:
-            return Withdraw(by, sealer.seal_some(story, "reason", body.reason))
+            reason = sealer.seal_some(story, "reason", body.reason)
+            return Withdraw(by, reason, for_them=ask.who.role is not Role.RESIDENT)
 
         return await desk.do(ask, story, body, build)
 

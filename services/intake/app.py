@@ -16,7 +16,7 @@ from services.intake.wish import WISH
 from shared.kafka import INBOUND, broker, consume
 from shared.keystore import KeyWriter
 from shared.reactions import Reactions
-from shared.serving import House, Joined, in_background, serve
+from shared.serving import House, Joined, serve
 from shared.web import create_app
 from shared.writing import WritingService
 
@@ -53,7 +53,7 @@ def create(house: House) -> FastAPI:
         await claims.prepare()
         # Apart from the reactions: after a crash its group waits until the dead member is given
         # up, and HTTP need not.
-        async with service.open(reactions), in_background(Joined(doors).run()):
+        async with service.open(reactions, Joined(doors).run()):
             yield
         await claims.close()
         await keys.close()

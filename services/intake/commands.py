@@ -48,10 +48,11 @@ class Supplement:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """撤回: no longer ask for it."""
+    """撤回: no longer ask for it. `for_them`: staff say so for whoever asked."""
 
     by: ActorId
     reason: Sealed | None = None
+    for_them: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ AT_ONCE: Final = 64
 """Keys of one batch that are judged concurrently, so that their appends share a journal."""
 KEY_KEPT: Final = 1024
 HEADERS_KEPT: Final = 64 * 1024
+HEADER_TAKES: Final = 32
+"""What BSON adds to each."""
 VALUE_KEPT: Final = 512 * 1024
 """Bytes of a record that a dead letter keeps: it must fit on a topic itself."""
 _PAUSES_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -201,7 +203,7 @@ def _letter(record: Record) -> bytes:
     a topic again it is the beginning."""
     headers, room = [], HEADERS_KEPT
     for name, text in record.headers:
-        room -= len(name.encode()) + len(text or b"")
+        room -= len(name.encode()) + len(text or b"") + HEADER_TAKES
         if room < 0:
             break
         headers.append([name, text])

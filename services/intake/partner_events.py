@@ -37,7 +37,8 @@ class WishEvent(Matter, _Named):
 
     ref: RefText
     submitted_by: (
-        Annotated[ActorId, StringConstraints(pattern=r"^[a-z]{1,20}:[A-Za-z0-9._-]{1,64}$")] | None
+        Annotated[ActorId, StringConstraints(pattern=r"^(officer|unit):[A-Za-z0-9._-]{1,64}$")]
+        | None
     ) = Field(None, description="`<role>:<id>` of who said it at the partner's")
 
 

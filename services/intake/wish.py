@@ -122,6 +122,8 @@ def _withdraw(wish: SentWish, c: Withdraw) -> list[IntakeFact]:
             return []
         case Rated():
             raise Refused("already-rated", "it was resolved and rated")
+        case Rateable() if c.for_them:
+            raise Refused("rating-awaited", "whoever asked is to say what it is worth")
     _check_asked_for(wish)
     return [WishWithdrawn(by=c.by, reason=c.reason)]
 

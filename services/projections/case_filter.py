@@ -41,14 +41,16 @@ class CaseFilter:
     number: Annotated[
         Number | None, Query(description="cases that count in this number of the report")
     ] = None
-    unit: Annotated[UnitText | None, Query(description="the unit that leads, or led")] = None
+    unit: Annotated[
+        UnitText | None, Query(description="the unit that leads now, or led when it was resolved")
+    ] = None
     kind: Annotated[CodeText | None, Query()] = None
     category: Annotated[CodeText | None, Query()] = None
     channel: Annotated[CodeText | None, Query()] = None
     first: Annotated[Day | None, FIRST_DAY] = None
     last: Annotated[Day | None, LAST_DAY] = None
     overdue: Annotated[
-        bool, Query(description="true: open, and past the day it is due; false narrows nothing")
+        bool, Query(description="true: open, and past its deadline; false narrows nothing")
     ] = False
 
     def check(self, words: Wording) -> None:

@@ -68,7 +68,7 @@ class Sealed(BaseModel):
 class Request(BaseModel):
     """The inbound event that asked for something: whoever decides it answers to it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     partner: PartnerId
     source: EventSource

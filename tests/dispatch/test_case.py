@@ -87,7 +87,6 @@ from tests.samples import (
     REFERRED,
     REQUEST,
     REWORK,
-    SETTLED,
     assisting,
     closed,
     on_spot,
@@ -381,7 +380,7 @@ def test_what_was_settled_on_the_spot_and_is_not_done_waits_for_a_unit() -> None
         (True, False, ()),
         (False, True, ()),
         (True, True, ()),
-        (False, False, (CaseClosed(by=OFFICER, reason=Code("no-rating-asked")),)),
+        (False, False, (CaseClosed(by=POLICY, reason=Code("no-rating-asked")),)),
     ],
     ids=["rating", "check", "both", "neither"],
 )
@@ -389,7 +388,7 @@ def test_what_was_settled_on_the_spot_is_one_act(rating: bool, check: bool, clos
     settled = replace(SETTLEMENT, rating_asked=rating, verification_asked=check)
     given(CASE).when(replace(OPEN, settled=settled)).then(
         opened(),
-        CaseAccepted(by=SETTLED.by, due=DUE),
+        CaseAccepted(by=POLICY, due=DUE),
         on_spot(rating_asked=rating, verification_asked=check),
         *closing,
     )

@@ -135,10 +135,14 @@ async def test_what_nobody_submitted_or_lies_elsewhere_is_an_unknown_reference(s
     assert (refusal.value.code, refusal.value.field) == ("unknown-reference", "ref")
 
 
+async def test_a_clock_a_little_ahead_of_ours_is_forgiven() -> None:
+    await prepared(event("unit-reported", REPORT, time=NOW + timedelta(seconds=60)), SUBMITTED)
+
+
 @pytest.mark.parametrize(
     ("time", "code"),
     [
-        (NOW + timedelta(milliseconds=1), "occurred-ahead"),
+        (NOW + timedelta(milliseconds=60_001), "occurred-ahead"),
         (NOW - timedelta(hours=8761), "occurred-too-far-back"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local.installation import Installation, installation
 from deploy.local.servers import servers
+from tests.journeys.conftest import log_of
 from tests.journeys.gate_client import sender
 from tests.partner import binary, report, wish
 
@@ -24,6 +25,8 @@ def test_no_event_is_skipped_while_mongodb_or_kafka_are_away(tmp_path: Path) -> 
         installation(own, tmp_path, name="outages", settings=settings) as place,
     ):
         asyncio.run(_in_and_out(place))
+        logs = log_of(place, "intake") + log_of(place, "dispatch")
+        assert "a background job died" not in logs
 
 
 async def _in_and_out(place: Installation) -> None:

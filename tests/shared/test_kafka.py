@@ -1,14 +1,18 @@
-"""A header whose name is not UTF-8 stops no consumer, and nothing around it is lost."""
+"""What other clients may do to ours: nothing stops a consumer, and nothing is lost."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, ProducerClosed
+from aiokafka.record import default_records
 
 from deploy.local.servers import Servers
 from deploy.topics import Topic, ensure_topics
-from shared.kafka import Record, broker, consume
+from shared.kafka import Record, abandon, broker, consume, fact_producer
 from tests.conftest import new_topic, reader, until
 from tests.partner import send_misnamed
 
@@ -75,6 +79,31 @@ async def test_a_header_that_names_a_topic_makes_nobody_write_there(
         assert await reading.to_the_end() == []
 
 
+async def test_a_batch_that_does_not_unpack_is_one_bad_record_and_costs_no_other_partition_any(
+    stack_servers: Servers, partner: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers let pass what follows the end of a gzip stream; Python does not."""
+    topic = await new_topic(stack_servers.kafka, partitions=2)
+    gzip_encode = default_records.gzip_encode
+    trailing: Any = lambda *said: bytes(gzip_encode(*said)) + b"garbage-garbage-"  # noqa: E731
+    monkeypatch.setattr(default_records, "gzip_encode", trailing)
+    await send_misnamed(partner, topic, [(b"k", b"x" * 200, [])], partition=1, codec=1)
+    monkeypatch.undo()
+    for n in range(60):
+        await partner.send_and_wait(topic, b"%d" % n, partition=n % 2)
+    async with hearing(stack_servers.kafka, topic) as heard:
+        await until(lambda: len(heard) >= 61, "all of it")
+    for partition in (0, 1):
+        good = [
+            int(r.value or b"")
+            for r in heard
+            if r.partition == partition and len(r.value or b"") < 3
+        ]
+        assert good == list(range(partition, 60, 2))
+    (bad,) = [record for record in heard if len(record.value or b"") > 2]
+    assert (bad.partition, bad.offset, bad.key) == (1, 0, None)
+
+
 async def test_what_a_partner_took_back_is_not_heard(
     stack_servers: Servers,
 ) -> None:
@@ -89,3 +118,29 @@ async def test_what_a_partner_took_back_is_not_heard(
     async with hearing(stack_servers.kafka, topic) as heard:
         await until(lambda: any(record.value == b"3" for record in heard), "the last one")
     assert [record.value for record in heard] == [b"1", b"3"]
+
+
+async def test_a_producer_given_up_while_kafka_refuses_a_batch_ends_quietly(
+    stack_servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka stumbles over a batch in flight that was failed meanwhile; the relay died of it."""
+    topic = await new_topic(stack_servers.kafka, 1)
+    producer = fact_producer(stack_servers.kafka, "test")
+    await producer.start()
+    away = asyncio.Event()
+
+    async def refused(*_: object, **__: object) -> None:
+        await away.wait()
+        raise KafkaConnectionError
+
+    await producer.client.force_metadata_update()
+    await producer.partitions_for(topic)
+    monkeypatch.setattr(producer.client, "send", refused)
+    sent = await producer.send(topic, b"x")
+    await until(lambda: bool(producer._message_accumulator._pending_batches), "a batch in flight")
+    ending = asyncio.create_task(abandon(producer))
+    await asyncio.sleep(0)
+    away.set()
+    await ending
+    with pytest.raises(ProducerClosed):
+        await sent
