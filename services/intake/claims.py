@@ -20,7 +20,7 @@ from shared.mongo import Database, Document
 from shared.sealing import InstallationKeys
 
 REMEMBERED: Final = timedelta(days=30)
-ABANDONED: Final = timedelta(minutes=1)
+ABANDONED: Final = timedelta(minutes=5)
 """When nobody waits any more for the record that claimed an event: it may be gone from Kafka."""
 
 

@@ -15,6 +15,7 @@ from shared.contracts.base import Sealed
 from shared.contracts.intake import IntakeFact, WishSubmitted
 from tests.build import (
     DRAINS,
+    OFFICER,
     POLICY,
     RESIDENT_ACTOR,
     invited,
@@ -69,6 +70,7 @@ COMMANDS: Final[dict[str, WishCommand]] = {
     "supplement": SUPPLEMENT,
     "withdraw": WITHDRAW,
     "withdraw with a reason": WITHDRAW_BECAUSE,
+    "staff withdraw": Withdraw(OFFICER, for_them=True),
     "rate: solved": rate(solved=True),
     "rate: solved, less content": rate(solved=True, satisfaction=3),
     "rate: solved, with words": rate(solved=True, words=sealed("很满意")),

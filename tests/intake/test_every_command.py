@@ -48,6 +48,14 @@ OUTCOMES: Final[dict[str, dict[str, str]]] = {
         "already-withdrawn": _WITHDRAWN,
         "already-closed": "closed closed-rated",
     },
+    "staff withdraw": {
+        "unknown-wish": "unsent",
+        "→ wish-withdrawn": "submitted reopened",
+        "rating-awaited": "rateable",
+        "already-rated": "rated rated-unsolved",
+        ALREADY_SO: _WITHDRAWN,
+        "already-closed": "closed closed-rated",
+    },
     "rate: solved": {
         **_RATE,
         ALREADY_SO: "rated closed-rated",

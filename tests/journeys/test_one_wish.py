@@ -81,6 +81,8 @@ def test_every_step_before_its_turn_is_refused_with_its_rule(
         unit.do("resolve", story, {"outcome": "resolved", "note": "好了"}, said["position"])
     other = person(Role.UNIT, "other", unit="water-company")
     with pytest.raises(Refusal, match=r"404 .*unknown-story"):
+        other.post("dispatch", f"/v1/cases/{story}/report", {})
+    with pytest.raises(Refusal, match=r"503 .*not-yet"):  # as for a story that there is not
         other.do("report", story, {}, said["position"])
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from shared.kafka import Record, fact_producer
 from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Client, Database, Document
 from shared.mongo_store import MongoStore
+from shared.outgoing import Outgoing
 from shared.relay import MARGIN_SECONDS, Relay
 from shared.store import Commit, History
 from tests.conftest import (
@@ -431,3 +432,18 @@ async def test_a_commit_that_does_not_read_makes_the_relay_stand_still_and_say_s
         await line.store.commits.replace_one(key, good)  # mended
         await line.arrived([*first.recorded_facts(), *await line.append(second)])
         await until(lambda: relay.fault is None, "it is well again")
+
+
+async def test_facts_do_not_wait_for_an_answer_that_nobody_can_be_given(line: Line) -> None:
+    def outlet(recorded: Recorded) -> Iterator[Outgoing]:
+        yield from facts_to(line.topic)(recorded)
+        yield Outgoing(f"{line.topic}.gone", b"k", b"{}", [], optional=True)
+
+    relay = line.relay()
+    relay._outlet = outlet
+    facts = await line.append(*(wish_commit(new_story()) for _ in range(3)))
+    async with line.running(relay):
+        await line.arrived(facts)
+        later = await line.append(wish_commit(new_story()))
+        await line.arrived([*facts, *later])
+    assert relay.published == len(facts) + len(later)
