@@ -18,8 +18,15 @@ from shared.web import Allow
 
 KEY_FORM: Final = r"^[\x21-\x7e]{1,200}$"
 StoryText = Annotated[StoryId, StringConstraints(pattern=STORY)]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+_SAYS_SOMETHING: Final = Field(json_schema_extra={"pattern": r"\S"})
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
+    _SAYS_SOMETHING,
+]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _SAYS_SOMETHING
+]
 AtLeast = Annotated[
     str | None,
     Query(
