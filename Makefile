@@ -18,6 +18,12 @@ venv: .venv/.stamp ## make .venv from requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+NODE := tests/node/node_modules/.stamp
+
+$(NODE): tests/node/package-lock.json tests/node/package.json
+	npm ci --prefix tests/node --no-progress
+	touch $@
+
 demo: venv ## play a town from order to write-off on real servers (ONCE=1: end when played)
 	$(BIN)/wishgrid demo $(if $(ONCE),--once)
 
@@ -28,7 +34,7 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not stack"
 
-test: check ## all that must hold: check, then the tests on a real Kafka and mongod
+test: check $(NODE) ## all that must hold: check, then the tests on a real Kafka and mongod
 	$(BIN)/pytest -q -m stack
 
 bench: venv ## measure appending to the event store
@@ -43,5 +49,5 @@ lock: venv ## compile both lock files from pyproject.toml (UPGRADE=1: to the new
 	$(COMPILE) --extra build --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
 
 clean: ## remove the venv and everything generated
-	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info tests/node/node_modules
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

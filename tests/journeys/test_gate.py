@@ -1,8 +1,6 @@
 """Foreign systems publish on Kafka: what they say is in the timeline, and each is answered."""
 
 import asyncio
-import os
-import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +21,7 @@ from shared.contracts.answers import answers_topic, inbound_topic
 from shared.contracts.base import EventId, PartnerId
 from shared.kafka import DEAD
 from tests.conftest import reader
+from tests.foreign import foreign
 from tests.journeys.conftest import Person
 from tests.journeys.gate_client import Sender, program, sender
 from tests.partner import (
@@ -39,7 +38,6 @@ from tests.partner import (
 
 pytestmark = pytest.mark.stack
 
-REQUIRE_KCAT: Final = "WISHGRID_REQUIRE_KCAT"
 HOTLINE: Final = PartnerId("county-hotline")
 PLATFORM: Final = PartnerId("town-platform")
 Publish = Callable[[Installation, str, str, dict[str, str], bytes], Awaitable[None]]
@@ -49,13 +47,9 @@ async def with_kcat(
     place: Installation, topic: str, key: str, said: dict[str, str], value: bytes
 ) -> None:
     """By kcat, as the README of intake shows it."""
-    found = shutil.which("kcat")
-    if found is None:
-        if os.environ.get(REQUIRE_KCAT) == "1":
-            pytest.fail(f"kcat is not on PATH, and {REQUIRE_KCAT} asks for it")
-        pytest.skip("kcat is not on PATH")
+    kcat = foreign("kcat")
     headers = [word for name, text in said.items() for word in ("-H", f"ce_{name}={text}")]
-    await program([found, "-P", "-b", place.servers.kafka, "-t", topic, "-k", key, *headers], value)
+    await program([kcat, "-P", "-b", place.servers.kafka, "-t", topic, "-k", key, *headers], value)
 
 
 async def with_console_producer(
