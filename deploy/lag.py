@@ -20,6 +20,7 @@ from pymongo.uri_parser import parse_uri
 
 from shared.backlog import unpublished_seconds
 from shared.kafka import FACTS, INBOUND
+from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, connect, database
 from shared.serving import answers
 
@@ -56,7 +57,7 @@ class Place:
 class Installation:
     """Where an installation is and how its names begin."""
 
-    kafka: str
+    kafka: KafkaAccess
     mongo: str
     database_prefix: str
     topic_prefix: str
@@ -149,7 +150,7 @@ async def _topics_and_offsets(
 ) -> tuple[list[TopicPartition], dict[str, dict[TopicPartition, int]]]:
     """The partitions that are read, and per group what it committed in Kafka."""
     read = re.compile(f"{re.escape(place.topic_prefix)}(?:{'|'.join({*GROUPS.values()})})")
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.kafka)
+    admin = AIOKafkaAdminClient(**place.kafka.options())
     try:
         await admin.start()
         names = [name for name in await admin.list_topics() if read.fullmatch(name)]
@@ -187,7 +188,7 @@ async def _extents(
     place: Installation, partitions: Sequence[TopicPartition]
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
     """Of each partition the first record's offset, and one past the last one's."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=place.kafka)
+    consumer = AIOKafkaConsumer(**place.kafka.options())
     try:
         await consumer.start()
         return (

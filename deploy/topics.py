@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from shared.contracts.answers import answers_topic, inbound_topic
 from shared.contracts.base import PartnerId
 from shared.kafka import CARE, DEAD, FACTS
+from shared.kafka_access import KafkaAccess
 
 NO_ERROR = 0
 TOPIC_ALREADY_EXISTS = 36
@@ -63,7 +64,7 @@ class TopicNotAsWanted(Exception):
 
 
 async def ensure_topics(
-    bootstrap: str,
+    kafka: KafkaAccess,
     replication: int = 1,
     *,
     prefix: str = "",
@@ -75,7 +76,7 @@ async def ensure_topics(
     found and wanted value that differ; it never changes a topic. `prefix` goes before each name.
     """
     wanted = {prefix + topic.name: topic for topic in topics}
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         there = set(await admin.list_topics())

@@ -20,6 +20,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from pymongo.errors import PyMongoError
 
 from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
+from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name
 
 FACTS: Final = "wishgrid.facts.v1"
@@ -58,10 +59,10 @@ _BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 log = structlog.get_logger(__name__)
 
 
-def fact_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
+def fact_producer(kafka: KafkaAccess, client_id: str) -> AIOKafkaProducer:
     """A producer for facts: acknowledged by all in-sync replicas, idempotent, compressed."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **kafka.options(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -86,7 +87,7 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     await producer.client.close()
 
 
-def broker(bootstrap: str, client_id: str) -> KafkaBroker:
+def broker(kafka: KafkaAccess, client_id: str) -> KafkaBroker:
     """A FastStream broker that creates no topics and survives headers that are not UTF-8.
 
     What it publishes itself may go out twice, so its producer is not idempotent: a fatal error of
@@ -94,7 +95,8 @@ def broker(bootstrap: str, client_id: str) -> KafkaBroker:
     """
     read_every_name()
     return KafkaBroker(
-        bootstrap,
+        kafka.servers,
+        security=kafka.security(),
         client_id=client_id,
         allow_auto_create_topics=False,
         parser=_safe_parser,

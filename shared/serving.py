@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from shared import log as logging
 from shared.access import Doorkeeper, read_api_keys, read_signers
 from shared.clock import Clock, clock_from
+from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, Database, connect, database
 from shared.sealing import InstallationKeys, installation_keys
 from shared.settings import Settings
@@ -31,13 +32,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class House:
-    """Settings, towns, secrets, clock and the MongoDB client of one process."""
+    """Settings, towns, secrets, clock, the way into Kafka (for a writing service's relay its own)
+    and the MongoDB client of one process."""
 
     settings: Settings
     towns: Towns
     secrets: InstallationKeys
     doorkeeper: Doorkeeper
     clock: Clock
+    kafka: KafkaAccess
+    relay_kafka: KafkaAccess
     mongo: Client
 
     def database(self, name: str) -> Database:
@@ -61,7 +65,14 @@ def furnish(settings: Settings) -> House:
         towns.keys(),
     )
     return House(
-        settings, towns, secrets, doorkeeper, clock_from(settings.clock), connect(settings.mongo)
+        settings,
+        towns,
+        secrets,
+        doorkeeper,
+        clock_from(settings.clock),
+        kafka=settings.kafka_access(),
+        relay_kafka=settings.relay_access(),
+        mongo=connect(settings.mongo),
     )
 
 

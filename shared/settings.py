@@ -6,16 +6,27 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.kafka_access import KafkaAccess, kafka_access
+
 
 class Settings(BaseSettings):
     """What a process is told. `deploy/env.example` lists the same with examples."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WISHGRID_", frozen=True, hide_input_in_errors=True
+        env_prefix="WISHGRID_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
     kafka: str
     """Bootstrap servers, `host:port[,host:port]`."""
+    kafka_user: str | None = None
+    """Who this service is to Kafka; its password is in the file. Neither: Kafka asks nobody."""
+    kafka_password_file: Path | None = None
+    kafka_relay_user: str | None = None
+    """Who the relay of a writing service is, the only one that may write facts; the same as the
+    service without it."""
+    kafka_relay_password_file: Path | None = None
+    kafka_ca_file: Path | None = None
+    """PEM certificates of who signed the brokers'; with it Kafka is spoken to by TLS."""
     mongo: str
     """URI of the replica set."""
     database_prefix: str = "wishgrid"
@@ -55,3 +66,17 @@ class Settings(BaseSettings):
         if self.environment == "production" and self.clock is not None:
             raise ValueError("WISHGRID_CLOCK may not be set in production")
         return self
+
+    def kafka_access(self) -> KafkaAccess:
+        """How this service gets into Kafka. Raises ValueError for a file that does not read."""
+        return kafka_access(
+            self.kafka, self.kafka_user, self.kafka_password_file, self.kafka_ca_file
+        )
+
+    def relay_access(self) -> KafkaAccess:
+        """How its relay does. Raises ValueError for a file that does not read."""
+        if self.kafka_relay_user is None and self.kafka_relay_password_file is None:
+            return self.kafka_access()
+        return kafka_access(
+            self.kafka, self.kafka_relay_user, self.kafka_relay_password_file, self.kafka_ca_file
+        )

@@ -33,10 +33,10 @@ class WritingService:
             self.store.commits,
             lease,
             facts_and_answers(house.settings.topic_prefix),
-            lambda: fact_producer(house.settings.kafka, f"{name}-relay"),
+            lambda: fact_producer(house.relay_kafka, f"{name}-relay"),
             lease_seconds=self._seconds,
         )
-        self._broker = broker(house.settings.kafka, f"wishgrid-{name}")
+        self._broker = broker(house.kafka, f"wishgrid-{name}")
         self._joined = Joined(self._broker)
         self._reactions: Reactions[Any, Any] | None = None
         self.metrics = writer_metrics(

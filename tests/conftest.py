@@ -42,6 +42,7 @@ from shared.contracts.intake import CaseStandNoted, RatingInvited, WishRated, Wi
 from shared.contracts.recorded import Recorded, stream_id, to_wire
 from shared.contracts.registry import AnyFact
 from shared.kafka import FACTS, Record, fact_producer
+from shared.kafka_access import KafkaAccess, access_in
 from shared.mongo import Client, Database, connect, database
 from shared.outgoing import Outgoing, Outlet
 from shared.serving import House, furnish
@@ -62,8 +63,7 @@ GRID: Final = AreaId("t3/west/g4")
 @pytest.fixture(scope="session")
 def stack_servers() -> Iterator[Servers]:
     """A real Kafka and mongod for the whole session; WISHGRID_KAFKA and WISHGRID_MONGO are used."""
-    kafka, mongo = os.environ.get("WISHGRID_KAFKA"), os.environ.get("WISHGRID_MONGO")
-    with servers(kafka=kafka, mongo=mongo) as running:
+    with servers(kafka=access_in(os.environ), mongo=os.environ.get("WISHGRID_MONGO")) as running:
         yield running
 
 
@@ -105,7 +105,7 @@ async def house(stack_servers: Servers, tmp_path: Path) -> AsyncIterator[House]:
     prefix = uuid.uuid4().hex
     furnished = furnish(
         Settings(
-            kafka=stack_servers.kafka,
+            kafka=stack_servers.kafka.servers,
             mongo=stack_servers.mongo,
             database_prefix=f"test_{prefix}",
             topic_prefix=f"{prefix}.",
@@ -124,7 +124,7 @@ async def house(stack_servers: Servers, tmp_path: Path) -> AsyncIterator[House]:
     furnished.mongo.close()
 
 
-async def new_topic(kafka: str, partitions: int = 6) -> str:
+async def new_topic(kafka: KafkaAccess, partitions: int = 6) -> str:
     """A fresh topic of facts."""
     prefix = f"t{uuid.uuid4().hex}."
     await ensure_topics(kafka, prefix=prefix, topics=[Topic(FACTS, partitions)])
@@ -160,9 +160,9 @@ async def send(producer: AIOKafkaProducer, topic: str, facts: Sequence[Recorded]
 
 
 @asynccontextmanager
-async def reader(kafka: str, topic: str) -> AsyncIterator["Reader"]:
+async def reader(kafka: KafkaAccess, topic: str) -> AsyncIterator["Reader"]:
     """Reads a topic from its beginning, without a group."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**kafka.options(), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, p) for p in await _partitions(kafka, topic)])
@@ -197,8 +197,8 @@ class Reader:
         return await self.until(lambda records: len(records) >= sum(ends.values()), "the end")
 
 
-async def _partitions(kafka: str, topic: str) -> list[int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+async def _partitions(kafka: KafkaAccess, topic: str) -> list[int]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         (described,) = await admin.describe_topics([topic])
@@ -207,9 +207,9 @@ async def _partitions(kafka: str, topic: str) -> list[int]:
         await admin.close()
 
 
-async def offsets_in_kafka(kafka: str, group: str) -> dict[int, int]:
+async def offsets_in_kafka(kafka: KafkaAccess, group: str) -> dict[int, int]:
     """What the group committed, by partition."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         committed = await admin.list_consumer_group_offsets(group)

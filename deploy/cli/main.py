@@ -10,9 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 from aiokafka.errors import KafkaError
 
+from deploy.cli.kafka_option import Kafka
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
+from shared.kafka_access import access_in
 from shared.town import load_towns
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -36,8 +38,9 @@ def demo(
     from deploy.demo.player import NotPlayed
     from deploy.demo.run import run
 
-    kafka, mongo = os.environ.get("WISHGRID_KAFKA"), os.environ.get("WISHGRID_MONGO")
+    mongo = os.environ.get("WISHGRID_MONGO")
     try:
+        kafka = access_in(os.environ)
         code = run(once=once, folder=folder, kafka=kafka, mongo=mongo, seed=seed)
     except (InstallFirst, StartFailed, NotPlayed, ValueError) as problem:
         _fail(str(problem))
@@ -75,7 +78,7 @@ def secrets(
 
 @app.command()
 def topics(
-    kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
+    kafka: Kafka,
     replication: Annotated[int, typer.Option(help="copies of each partition")] = 1,
     prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
     towns: Annotated[
@@ -98,7 +101,7 @@ def topics(
 
 @app.command()
 def lag(
-    kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
+    kafka: Kafka,
     mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
     database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
     topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
@@ -122,7 +125,7 @@ def lag(
 
 @app.command()
 def verify(
-    kafka: Annotated[str, typer.Option(envvar="WISHGRID_KAFKA", help="bootstrap servers")],
+    kafka: Kafka,
     mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
     database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
     topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",

@@ -55,9 +55,9 @@ class Partner:
         self._loop.close()
 
     async def _start(self) -> None:
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._kafka, acks="all")
+        self._producer = AIOKafkaProducer(**self._kafka.options(), acks="all")
         self._consumer = AIOKafkaConsumer(
-            self._answers, bootstrap_servers=self._kafka, auto_offset_reset="earliest"
+            self._answers, **self._kafka.options(), auto_offset_reset="earliest"
         )
         await self._producer.start()
         await self._consumer.start()

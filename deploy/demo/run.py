@@ -24,6 +24,7 @@ from deploy.demo.scenario import Scenario, read_scenario
 from deploy.local.installation import installation
 from deploy.local.servers import servers
 from shared.clock import begin
+from shared.kafka_access import KafkaAccess
 
 HERE = Path(__file__).parent
 _SETTINGS = {"WISHGRID_WAIT_SECONDS": "25"}
@@ -34,7 +35,7 @@ def run(
     *,
     once: bool,
     folder: Path | None,
-    kafka: str | None,
+    kafka: KafkaAccess | None,
     mongo: str | None,
     seed: int | None = None,
     scenario_file: Path = HERE / "t3.yaml",

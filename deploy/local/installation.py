@@ -97,7 +97,7 @@ def installation(
     secrets = Secrets(folder / "secrets").ensure()
     environment = {
         "WISHGRID_ENVIRONMENT": "development",
-        "WISHGRID_KAFKA": servers.kafka,
+        "WISHGRID_KAFKA": servers.kafka.servers,
         "WISHGRID_MONGO": servers.mongo,
         "WISHGRID_TOPIC_PREFIX": prefix,
         "WISHGRID_DATABASE_PREFIX": f"wishgrid{name}",

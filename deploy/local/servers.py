@@ -10,16 +10,17 @@ from pathlib import Path
 from deploy.local.kafka import start_kafka
 from deploy.local.mongod import start_mongod
 from deploy.local.server import Server
+from shared.kafka_access import KafkaAccess
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Where Kafka (bootstrap `host:port`) and MongoDB (URI) answer.
+    """How to get into Kafka, and where MongoDB (URI) answers.
 
     `kafka_server` and `mongo_server` are there to be killed and restarted; None if not ours.
     """
 
-    kafka: str
+    kafka: KafkaAccess
     mongo: str
     kafka_server: Server | None = None
     mongo_server: Server | None = None
@@ -27,7 +28,7 @@ class Servers:
 
 @contextmanager
 def servers(
-    folder: Path | None = None, *, kafka: str | None = None, mongo: str | None = None
+    folder: Path | None = None, *, kafka: KafkaAccess | None = None, mongo: str | None = None
 ) -> Iterator[Servers]:
     """Both servers, taking requests; what was started here is ended when the context is left.
 
@@ -43,7 +44,7 @@ def servers(
         kafka_server = kafka_start.result() if kafka_start else None
         mongo_server = mongo_start.result() if mongo_start else None
         yield Servers(
-            kafka=kafka_server.address if kafka_server else str(kafka),
+            kafka=kafka or KafkaAccess(kafka_server.address if kafka_server else ""),
             mongo=mongo_server.address if mongo_server else str(mongo),
             kafka_server=kafka_server,
             mongo_server=mongo_server,

@@ -12,6 +12,7 @@ from deploy.verify.stores import Told
 from services.projections.records import decoded
 from shared.contracts.base import StoryId
 from shared.contracts.recorded import Recorded, to_wire
+from shared.kafka_access import KafkaAccess
 
 _DIGEST_BYTES: Final = 16
 
@@ -60,11 +61,11 @@ class Topic:
         ]
 
 
-async def read_topic(kafka: str, name: str) -> Topic:
+async def read_topic(kafka: KafkaAccess, name: str) -> Topic:
     """Everything in the topic now. Raises KafkaError."""
     topic = Topic(name)
     consumer = AIOKafkaConsumer(
-        name, bootstrap_servers=kafka, group_id=None, auto_offset_reset="earliest"
+        name, **kafka.options(), group_id=None, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:

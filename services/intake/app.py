@@ -28,7 +28,7 @@ def create(house: House) -> FastAPI:
     wishes: Wishes = Wishes(WISH, service.store, house.clock, keys)
     reactions = Reactions(service.home, wishes, react, house.towns, listens_to="case")
     claims = Claims(service.home, house.secrets)
-    doors = broker(house.settings.kafka, "wishgrid-intake-gate")
+    doors = broker(house.kafka, "wishgrid-intake-gate")
     gate = Gate(
         claims,
         service.store,
@@ -36,7 +36,7 @@ def create(house: House) -> FastAPI:
         PartnerOrders(keys, house.towns),
         house.towns.partners(),
         house.secrets,
-        PartnerTopics(doors, house.settings.kafka),
+        PartnerTopics(doors, house.kafka),
         topic_prefix=house.settings.topic_prefix,
     )
     consume(

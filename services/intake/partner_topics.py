@@ -6,13 +6,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownTopicOrPartitionError
 from faststream.kafka import KafkaBroker
 
+from shared.kafka_access import KafkaAccess
+
 
 class PartnerTopics:
     """Publishes by FastStream's broker, each record acknowledged by all in-sync replicas."""
 
-    def __init__(self, broker: KafkaBroker, bootstrap: str) -> None:
+    def __init__(self, broker: KafkaBroker, kafka: KafkaAccess) -> None:
         self._broker = broker
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._there: set[str] = set()
         self._asking = asyncio.Lock()
 
@@ -34,7 +36,7 @@ class PartnerTopics:
         return topic in self._there
 
     async def _topics(self) -> set[str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin = AIOKafkaAdminClient(**self._kafka.options())
         try:
             await admin.start()
             return set(await admin.list_topics())

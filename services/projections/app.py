@@ -29,7 +29,7 @@ def create(house: House) -> FastAPI:
         model,
         house.in_kafka(FACTS),
         house.towns,
-        kafka=settings.kafka,
+        kafka=house.kafka,
         instance=settings.instance,
         session_seconds=settings.session_timeout_seconds,
     )

@@ -25,6 +25,7 @@ from services.projections.views.registry import recipe
 from shared.contracts.recorded import Recorded
 from shared.errors import NotReady
 from shared.kafka import Record
+from shared.kafka_access import KafkaAccess
 from shared.town import Towns
 
 MOST_RECORDS: Final = 20_000
@@ -46,7 +47,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         topic: str,
         towns: Towns,
         *,
-        kafka: str,
+        kafka: KafkaAccess,
         instance: str,
         session_seconds: float,
     ) -> None:
@@ -137,7 +138,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     def _new_consumer(self) -> AIOKafkaConsumer:
         group = self._generation.group
         return AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._kafka.options(),
             group_id=group,
             group_instance_id=f"{group}.{self._instance}",
             client_id=f"projector-{self._instance}",

@@ -29,6 +29,7 @@ from shared.contracts.base import (
 )
 from shared.contracts.intake import WishSubmitted
 from shared.contracts.recorded import stream_id
+from shared.kafka_access import KafkaAccess
 from shared.mongo import connect, database
 from shared.mongo_store import MongoStore, encode
 from shared.sealing import Sealer, new_key
@@ -117,7 +118,7 @@ async def measure(mongo: str) -> None:
 def main() -> int:
     """Start a mongod (or use WISHGRID_MONGO), measure, end it."""
     given = os.environ.get("WISHGRID_MONGO")
-    with servers(kafka="none", mongo=given) as running:
+    with servers(kafka=KafkaAccess("none"), mongo=given) as running:
         uvloop.run(measure(running.mongo))
     return 0
 

@@ -217,7 +217,7 @@ async def test_a_topic_of_a_partner_is_lagged_behind_by_the_gate(
     await ensure_topics(
         stack_servers.kafka, prefix=prefix, topics=[*TOPICS, Topic(inbound, partitions=2)]
     )
-    producer = AIOKafkaProducer(bootstrap_servers=stack_servers.kafka)
+    producer = AIOKafkaProducer(**stack_servers.kafka.options())
     await producer.start()
     await producer.send_and_wait(prefix + inbound, b"{}", partition=1)
     await producer.stop()
@@ -234,7 +234,7 @@ async def test_a_topic_of_a_partner_is_lagged_behind_by_the_gate(
 
 @pytest.mark.stack
 async def test_an_installation_without_topics_is_one_sentence(stack_servers: Servers) -> None:
-    told = {"WISHGRID_KAFKA": stack_servers.kafka, "WISHGRID_MONGO": stack_servers.mongo}
+    told = {"WISHGRID_KAFKA": stack_servers.kafka.servers, "WISHGRID_MONGO": stack_servers.mongo}
     prefix = f"t{uuid.uuid4().hex}."
     said = await asyncio.to_thread(
         CliRunner().invoke, app, ["lag", "--topic-prefix", prefix], env=told

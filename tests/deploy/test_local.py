@@ -21,6 +21,7 @@ from deploy.local.process import Process
 from deploy.local.server import Server
 from deploy.local.servers import Servers, servers
 from deploy.topics import Topic, ensure_topics
+from shared.kafka_access import KafkaAccess
 from tests.deploy.gone import gone, wait_for
 
 pytestmark = pytest.mark.stack
@@ -35,8 +36,8 @@ def own() -> Iterator[Servers]:
         yield running
 
 
-async def produce(bootstrap: str, topic: str, value: bytes) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+async def produce(kafka: KafkaAccess, topic: str, value: bytes) -> None:
+    producer = AIOKafkaProducer(**kafka.options(), acks="all", enable_idempotence=True)
     await producer.start()
     try:
         await producer.send_and_wait(topic, value, partition=0)
@@ -44,8 +45,8 @@ async def produce(bootstrap: str, topic: str, value: bytes) -> None:
         await producer.stop()
 
 
-async def consume(bootstrap: str, topic: str) -> bytes:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+async def consume(kafka: KafkaAccess, topic: str) -> bytes:
+    consumer = AIOKafkaConsumer(**kafka.options(), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
@@ -57,8 +58,8 @@ async def consume(bootstrap: str, topic: str) -> bytes:
         await consumer.stop()
 
 
-async def new_topic(bootstrap: str) -> str:
-    (name,) = await ensure_topics(bootstrap, topics=[Topic(f"t-{uuid.uuid4()}", partitions=1)])
+async def new_topic(kafka: KafkaAccess) -> str:
+    (name,) = await ensure_topics(kafka, topics=[Topic(f"t-{uuid.uuid4()}", partitions=1)])
     return name
 
 
@@ -89,7 +90,7 @@ async def test_a_record_comes_back(own: Servers) -> None:
 
 
 async def test_a_topic_nobody_made_does_not_appear_by_being_written_to(own: Servers) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=own.kafka, request_timeout_ms=2000)
+    producer = AIOKafkaProducer(**own.kafka.options(), request_timeout_ms=2000)
     await producer.start()
     try:
         with pytest.raises(KafkaError):
@@ -148,8 +149,8 @@ async def test_a_named_folder_keeps_the_data_for_the_next_run_on_other_ports(
 
 
 def test_given_addresses_are_used_and_nothing_is_started(tmp_path: Path) -> None:
-    with servers(tmp_path, kafka="there:1", mongo="mongodb://there:2") as given:
-        assert given == Servers(kafka="there:1", mongo="mongodb://there:2")
+    with servers(tmp_path, kafka=KafkaAccess("there:1"), mongo="mongodb://there:2") as given:
+        assert given == Servers(kafka=KafkaAccess("there:1"), mongo="mongodb://there:2")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.local.servers import Servers
 from deploy.topics import TOPICS, Topic, TopicNotAsWanted, ensure_topics, topics_of
 from shared.contracts.base import PartnerId
+from shared.kafka_access import KafkaAccess
 
 pytestmark = pytest.mark.stack
 
@@ -25,8 +26,8 @@ def all_of(prefix: str) -> tuple[str, ...]:
     return tuple(sorted(prefix + each.name for each in TOPICS))
 
 
-async def described(bootstrap: str, name: str) -> list[int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def described(kafka: KafkaAccess, name: str) -> list[int]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         (topic,) = await admin.describe_topics([name])

@@ -61,7 +61,7 @@ class Place:
     def installation(self) -> Installation:
         settings = self.house.settings
         return Installation(
-            settings.kafka, settings.mongo, settings.database_prefix, settings.topic_prefix
+            self.house.kafka, settings.mongo, settings.database_prefix, settings.topic_prefix
         )
 
     def commits(self, kind: str) -> Any:
@@ -79,7 +79,7 @@ class Place:
             ReadModel(self.house.mongo, generation.database),
             self.topic,
             TOWNS,
-            kafka=self.house.settings.kafka,
+            kafka=self.house.kafka,
             instance="1",
             session_seconds=6.0,
         )
@@ -116,9 +116,7 @@ def one_command_each(facts: list[Recorded]) -> list[Recorded]:
 
 @asynccontextmanager
 async def place_of(house: House, producer: AIOKafkaProducer) -> AsyncIterator[Place]:
-    await ensure_topics(
-        house.settings.kafka, prefix=house.settings.topic_prefix, topics=[Topic(FACTS, 4)]
-    )
+    await ensure_topics(house.kafka, prefix=house.settings.topic_prefix, topics=[Topic(FACTS, 4)])
     stories = (whole_story(new_story()) for _ in range(STORIES))
     told = [(one_command_each(wish), one_command_each(case)) for wish, case in stories]
     place = Place(house, producer, told)

@@ -87,7 +87,7 @@ class Door:
 
     async def read(self, topic: str) -> list[Record]:
         """All that is on a topic now."""
-        async with reader(self.house.settings.kafka, self.house.in_kafka(topic)) as reading:
+        async with reader(self.house.kafka, self.house.in_kafka(topic)) as reading:
             return await reading.to_the_end()
 
     async def said(self, id_: str) -> tuple[str, str | None]:
@@ -106,7 +106,7 @@ class Door:
 @pytest.fixture
 async def door(house: House) -> AsyncIterator[Door]:
     """A gate on topics of its own: those of the partner, and one of a stranger."""
-    prefix, kafka = house.settings.topic_prefix, house.settings.kafka
+    prefix, kafka = house.settings.topic_prefix, house.kafka
     await ensure_topics(kafka, prefix=prefix, topics=topics_of([PARTNER]))
     async with member(house, {PARTNER: GRANTS, SPEECHLESS: GRANTS}) as made:
         yield made
@@ -115,7 +115,7 @@ async def door(house: House) -> AsyncIterator[Door]:
 @contextlib.asynccontextmanager
 async def member(house: House, partners: dict[PartnerId, Grants]) -> AsyncIterator[Door]:
     """One of several instances."""
-    kafka = broker(house.settings.kafka, "gate-test")
+    kafka = broker(house.kafka, "gate-test")
     await kafka.start()
     home = house.database("intake")
     keys = KeyWriter(house.database("keys"), house.secrets)
@@ -127,7 +127,7 @@ async def member(house: House, partners: dict[PartnerId, Grants]) -> AsyncIterat
         PartnerOrders(keys, TOWNS),
         partners,
         house.secrets,
-        PartnerTopics(kafka, house.settings.kafka),
+        PartnerTopics(kafka, house.kafka),
         topic_prefix=house.settings.topic_prefix,
     )
     await claims.prepare()
@@ -390,7 +390,7 @@ async def test_who_can_be_answered_from_now_on_is_heard_from_now_on(door: Door) 
     await door.take(door.inbound(b"{", binary("e-1"), partner=SPEECHLESS))
     settings = door.house.settings
     topics = [Topic(answers_topic(SPEECHLESS), 1)]
-    await ensure_topics(settings.kafka, prefix=settings.topic_prefix, topics=topics)
+    await ensure_topics(door.house.kafka, prefix=settings.topic_prefix, topics=topics)
     await door.take(door.inbound(b"{", binary("e-2"), partner=SPEECHLESS))
     assert list(about(await door.answers(SPEECHLESS))) == ["e-2"]
 

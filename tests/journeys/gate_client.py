@@ -60,7 +60,7 @@ class Sender:
 async def sender(place: Installation, partner: PartnerId = PARTNER) -> AsyncIterator[Sender]:
     """A partner of an installation."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=place.servers.kafka, acks="all", max_request_size=2_000_000
+        **place.servers.kafka.options(), acks="all", max_request_size=2_000_000
     )
     await producer.start()
     try:

@@ -37,7 +37,7 @@ FIGURES = [
 
 
 def test_the_demo_as_a_newcomer_runs_it_ends_with_0(stack_servers: Servers) -> None:
-    given = {"WISHGRID_KAFKA": stack_servers.kafka, "WISHGRID_MONGO": stack_servers.mongo}
+    given = {"WISHGRID_KAFKA": stack_servers.kafka.servers, "WISHGRID_MONGO": stack_servers.mongo}
     ended = subprocess.run(
         [sys.executable, "-m", "deploy.cli.main", "demo", "--once"],
         env={**os.environ, **given},

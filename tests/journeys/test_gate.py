@@ -49,7 +49,9 @@ async def with_kcat(
     """By kcat, as the README of intake shows it."""
     kcat = foreign("kcat")
     headers = [word for name, text in said.items() for word in ("-H", f"ce_{name}={text}")]
-    await program([kcat, "-P", "-b", place.servers.kafka, "-t", topic, "-k", key, *headers], value)
+    await program(
+        [kcat, "-P", "-b", place.servers.kafka.servers, "-t", topic, "-k", key, *headers], value
+    )
 
 
 async def with_console_producer(
@@ -63,7 +65,7 @@ async def with_console_producer(
         for setting in ("parse.headers=true", "parse.key=true")
         for word in ("--reader-property", setting)
     ]
-    argv = [*tool, "--bootstrap-server", place.servers.kafka, "--topic", topic, *reads]
+    argv = [*tool, "--bootstrap-server", place.servers.kafka.servers, "--topic", topic, *reads]
     await program(argv, f"{headers}\t{key}\t".encode() + value + b"\n")
 
 
@@ -250,7 +252,7 @@ async def make_topics(place: Installation, name: PartnerId) -> None:
 async def delete_topics(place: Installation, name: PartnerId) -> None:
     """As an operator would who lets a partner go."""
     prefix = place.environment["WISHGRID_TOPIC_PREFIX"]
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.servers.kafka)
+    admin = AIOKafkaAdminClient(**place.servers.kafka.options())
     await admin.start()
     await admin.delete_topics([prefix + inbound_topic(name), prefix + answers_topic(name)])
     await admin.close()

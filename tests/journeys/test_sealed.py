@@ -14,6 +14,7 @@ from pymongo.cursor import Cursor
 from deploy.demo.client import Client
 from deploy.local.installation import Installation
 from shared.access import Role
+from shared.kafka_access import KafkaAccess
 from tests.journeys.conftest import WISH, Person
 
 pytestmark = pytest.mark.stack
@@ -68,7 +69,7 @@ def _mongo(place: Installation) -> Iterator[tuple[str, bytes]]:
 async def _kafka(place: Installation) -> list[tuple[str, bytes]]:
     """Every record of every topic from offset 0."""
     partitions = await _partitions(place.servers.kafka)
-    consumer = AIOKafkaConsumer(bootstrap_servers=place.servers.kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**place.servers.kafka.options(), enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(partitions)
@@ -85,8 +86,8 @@ async def _kafka(place: Installation) -> list[tuple[str, bytes]]:
         await consumer.stop()
 
 
-async def _partitions(kafka: str) -> list[TopicPartition]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+async def _partitions(kafka: KafkaAccess) -> list[TopicPartition]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     await admin.start()
     try:
         topics = await admin.describe_topics(await admin.list_topics())

@@ -24,7 +24,7 @@ def projector_of(house: House, generation: Generation, topic: str, instance: str
         ReadModel(house.mongo, generation.database),
         topic,
         TOWNS,
-        kafka=house.settings.kafka,
+        kafka=house.kafka,
         instance=instance,
         session_seconds=6.0,
     )
@@ -56,7 +56,7 @@ async def lag(generation: Generation, projector: Projector) -> dict[str, float] 
 async def test_lag_rises_while_a_projector_stands_still_and_falls_when_it_moves_on(
     house: House, producer: AIOKafkaProducer
 ) -> None:
-    topic = await new_topic(house.settings.kafka, 2)
+    topic = await new_topic(house.kafka, 2)
     generation = Generation(house, "g1")
     await generation.prepare()
     one, other = (projector_of(house, generation, topic, name) for name in ("1", "2"))

@@ -59,7 +59,7 @@ class Model:
             ReadModel(self.house.mongo, self.generation.database),
             self.topic,
             TOWNS,
-            kafka=self.house.settings.kafka,
+            kafka=self.house.kafka,
             instance=instance,
             session_seconds=SESSION_SECONDS,
         )
@@ -77,7 +77,7 @@ class Model:
     async def ends(self) -> dict[str, int]:
         """One past the last record of each partition that has any."""
         ends: dict[str, int] = {}
-        async with reader(self.house.settings.kafka, self.topic) as read:
+        async with reader(self.house.kafka, self.topic) as read:
             for record in await read.to_the_end():
                 ends[f"{self.topic}:{record.partition}"] = record.offset + 1
         return ends
@@ -127,7 +127,7 @@ class Models:
 
     async def of(self, facts: Sequence[Recorded]) -> Model:
         """An empty one on a new topic that holds these facts."""
-        topic = await new_topic(self._house.settings.kafka)
+        topic = await new_topic(self._house.kafka)
         await send(self._producer, topic, facts)
         return await self.on(topic)
 
@@ -284,7 +284,7 @@ async def test_after_an_unreadable_last_record_a_restart_goes_on(
 
 
 async def records(model: Model) -> list[Record]:
-    async with reader(model.house.settings.kafka, model.topic) as read:
+    async with reader(model.house.kafka, model.topic) as read:
         return await read.to_the_end()
 
 
@@ -432,7 +432,7 @@ async def test_a_rebalance_with_a_backlog_at_hand_does_not_stop_a_projector(
 
 async def remade(model: Model) -> None:
     """The topic deleted and made again, empty."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=model.house.settings.kafka)
+    admin = AIOKafkaAdminClient(**model.house.kafka.options())
     await admin.start()
     try:
         await admin.delete_topics([model.topic])
@@ -443,7 +443,7 @@ async def remade(model: Model) -> None:
         await until(gone, "the topic is deleted")
     finally:
         await admin.close()
-    await ensure_topics(model.house.settings.kafka, topics=[Topic(model.topic, 6)])
+    await ensure_topics(model.house.kafka, topics=[Topic(model.topic, 6)])
 
 
 async def whole(model: Model) -> Any:
@@ -522,7 +522,7 @@ async def test_a_projector_started_before_its_topic_is_made_begins_when_it_is(
     async with model.running() as projector:
         await until(lambda: f"{topic} not found" in caplog.text, "it missed its topic")
         assert not projector.joined
-        await ensure_topics(model.house.settings.kafka, topics=[Topic(topic, 6)])
+        await ensure_topics(model.house.kafka, topics=[Topic(topic, 6)])
         await send(producer, topic, facts)
         await model.caught_up()
     assert await model.documents() == await models.clean(facts)

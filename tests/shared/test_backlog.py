@@ -11,6 +11,7 @@ from bson import Timestamp
 from deploy.local.servers import Servers
 from shared.backlog import LEASES, RELAY, unpublished_seconds
 from shared.kafka import fact_producer
+from shared.kafka_access import KafkaAccess
 from shared.lease import Lease
 from shared.mongo import ChangeFeed, Database
 from shared.mongo_store import COMMITS, MongoStore
@@ -23,7 +24,7 @@ NOBODY = "127.0.0.1:1"
 
 
 @asynccontextmanager
-async def relaying(home: Database, kafka: str, topic: str) -> AsyncIterator[Relay]:
+async def relaying(home: Database, kafka: KafkaAccess, topic: str) -> AsyncIterator[Relay]:
     """A relay at work between the store and the topic."""
     relay = Relay(
         home[COMMITS],
@@ -99,7 +100,7 @@ async def test_without_kafka_the_age_grows_and_a_relay_that_tries_does_not_hide_
     async def older() -> bool:
         return await unpublished_seconds(home) > first + 1.5
 
-    async with relaying(home, NOBODY, topic):
+    async with relaying(home, KafkaAccess(NOBODY), topic):
         await until(older, "the age grows while a relay tries in vain")
     await append(store, 1)
     assert await unpublished_seconds(home) > first + 1.5  # the oldest counts, not the last

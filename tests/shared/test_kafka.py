@@ -13,6 +13,7 @@ from aiokafka.record import default_records
 from deploy.local.servers import Servers
 from deploy.topics import Topic, ensure_topics
 from shared.kafka import Record, abandon, broker, consume, fact_producer
+from shared.kafka_access import KafkaAccess
 from tests.conftest import new_topic, reader, until
 from tests.partner import send_misnamed
 
@@ -25,14 +26,14 @@ BAD = b"ce_\xff\xfe"
 @pytest.fixture
 async def partner(stack_servers: Servers) -> AsyncIterator[AIOKafkaProducer]:
     """A plain producer."""
-    producer = AIOKafkaProducer(bootstrap_servers=stack_servers.kafka)
+    producer = AIOKafkaProducer(**stack_servers.kafka.options())
     await producer.start()
     yield producer
     await producer.stop()
 
 
 @asynccontextmanager
-async def hearing(kafka: str, topic: str) -> AsyncIterator[list[Record]]:
+async def hearing(kafka: KafkaAccess, topic: str) -> AsyncIterator[list[Record]]:
     """What a consumer of the services is given."""
     heard: list[Record] = []
 
@@ -108,7 +109,7 @@ async def test_what_a_partner_took_back_is_not_heard(
     stack_servers: Servers,
 ) -> None:
     topic = await new_topic(stack_servers.kafka, 1)
-    sender = AIOKafkaProducer(bootstrap_servers=stack_servers.kafka, transactional_id=topic)
+    sender = AIOKafkaProducer(**stack_servers.kafka.options(), transactional_id=topic)
     await sender.start()
     for value, kept in ((b"1", True), (b"2", False), (b"3", True)):
         await sender.begin_transaction()

@@ -24,6 +24,7 @@ from shared.contracts.recorded import Recorded, stream_id, to_wire
 from shared.decider import Decider
 from shared.handling import Handler
 from shared.kafka import Record, broker, consume
+from shared.kafka_access import KafkaAccess
 from shared.keystore import KeyReader
 from shared.mongo import DURABLE, Database
 from shared.mongo_store import MongoStore
@@ -55,7 +56,7 @@ Handle = Callable[[Sequence[Record]], Awaitable[None]]
 class Desk:
     """Dispatch's reactions to wishes, without the rest of dispatch."""
 
-    def __init__(self, kafka: str, home: Database, topic: str) -> None:
+    def __init__(self, kafka: KafkaAccess, home: Database, topic: str) -> None:
         self.kafka = kafka
         self.home = home
         self.topic = topic

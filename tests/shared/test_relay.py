@@ -15,6 +15,7 @@ from deploy.local.servers import Servers
 from shared.contracts.base import FactId
 from shared.contracts.recorded import Recorded, from_wire
 from shared.kafka import Record, fact_producer
+from shared.kafka_access import KafkaAccess
 from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Client, Database, Document
 from shared.mongo_store import MongoStore
@@ -42,7 +43,7 @@ LEASE_SECONDS = 1.0
 class Line:
     """A store, a topic, and relays between them."""
 
-    def __init__(self, kafka: str, home: Database, topic: str) -> None:
+    def __init__(self, kafka: KafkaAccess, home: Database, topic: str) -> None:
         self.kafka = kafka
         self.home = home
         self.topic = topic
