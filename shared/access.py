@@ -103,6 +103,14 @@ class ApiKey(BaseModel):
         return self
 
 
+class KeysFile(BaseModel):
+    """`keys.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: tuple[ApiKey, ...] | None = None
+
+
 class Doorkeeper:
     """Tells who is asking."""
 
@@ -181,10 +189,10 @@ def read_api_keys(folder: Path) -> tuple[ApiKey, ...]:
     """The entries of all `keys.yaml` below the folder of towns. Raises ValueError."""
     keys: list[ApiKey] = []
     for file in sorted(folder.glob("*/keys.yaml")):
-        entries: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         try:
-            keys += [ApiKey.model_validate(entry) for entry in entries.get("keys") or ()]
-        except ValueError as wrong:
+            said: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            keys += KeysFile.model_validate(said).keys or ()
+        except (ValueError, yaml.YAMLError) as wrong:
             raise ValueError(f"{file}: {wrong}") from wrong
     return tuple(keys)
 

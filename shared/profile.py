@@ -40,6 +40,15 @@ UnitText = Annotated[UnitId, StringConstraints(pattern=CODE)]
 SourceText = Annotated[EventSource, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
+class Misplaced(ValueError):
+    """Something in a file that does not fit the rest of it; `at` leads there, by keys and
+    indexes."""
+
+    def __init__(self, says: str, *at: str | int) -> None:
+        super().__init__(says)
+        self.at = at
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,14 +113,18 @@ class Profile(_File):
     @model_validator(mode="after")
     def _areas_form_a_tree(self) -> Self:
         ids = {area.id for area in self.areas}
-        if len(ids) != len(self.areas):
-            raise ValueError("an area is listed twice")
-        for area in self.areas:
+        seen = set[str]()
+        for n, area in enumerate(self.areas):
             parent = area.id.rpartition("/")[0]
+            if area.id in seen:
+                raise Misplaced(f"area {area.id} is listed twice", "areas", n)
+            seen.add(area.id)
             if area.id.partition("/")[0] != self.town or (parent and parent not in ids):
-                raise ValueError(f"area {area.id} hangs on nothing: its parent is not listed")
+                says = f"area {area.id} hangs on nothing: its parent is not listed"
+                raise Misplaced(says, "areas", n, "id")
             if area.level not in self.levels:
-                raise ValueError(f"area {area.id}: level {area.level} is not listed in levels")
+                says = f"area {area.id}: level {area.level} is not listed in levels"
+                raise Misplaced(says, "areas", n, "level")
         return self
 
     @cached_property

@@ -5,9 +5,10 @@ Files of a town: `profile-<n>.yaml` (never edited once used: a change is the nex
 up is listed in the profile's `invented`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +17,19 @@ from pydantic import BaseModel
 
 from shared.contracts.base import PartnerId, ProfileVersion, TownId, UnitId
 from shared.errors import Refused
-from shared.profile import Partner, PartnersFile, Profile, Unit, UnitsFile
+from shared.profile import Misplaced, Partner, PartnersFile, Profile, Unit, UnitsFile
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Misfit(Misplaced):
+    """A file of a town that does not fit its other files, or another town's; `at` leads to the
+    place in `file`."""
+
+    def __init__(self, file: Path, says: str, *at: str | int) -> None:
+        super().__init__(f"{file}: {says}", *at)
+        self.file = file
+        self.says = says
 
 
 @dataclass(frozen=True)
@@ -86,21 +97,22 @@ class Towns(dict[TownId, Town]):
 
 
 def load_towns(folder: Path) -> Towns:
-    """Every town below `folder`. Raises ValueError naming the file and what is wrong in it."""
+    """Every town below `folder`. Raises ValueError naming the file and what is wrong in it, a
+    Misfit where files do not fit together."""
     towns = Towns()
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         files = sorted(place.glob("profile-*.yaml"))
-        profiles = sorted((_read(Profile, f) for f in files), key=lambda p: p.n)
-        if not profiles:
+        if not files:
             continue
-        _check_order(place, profiles)
+        read = sorted(((f, _read(Profile, f)) for f in files), key=lambda each: each[1].n)
+        _check_order(read)
+        profiles = [profile for _, profile in read]
         units = _read(UnitsFile, place / "units.yaml").units
         partners = _partners(place)
         town = profiles[0].town
         if town in towns:
-            raise ValueError(f"{place}: town {town} is in another folder too")
-        if len({unit.id for unit in units}) != len(units):
-            raise ValueError(f"{place / 'units.yaml'}: a unit is listed twice")
+            raise Misfit(files[0], f"town {town} is in another folder too", "town")
+        _check_units(place / "units.yaml", units)
         _check_partners(place, partners, profiles[-1], {unit.id for unit in units})
         towns[town] = Town(
             town,
@@ -124,7 +136,7 @@ def _check_partners(
 ) -> None:
     """Raise ValueError for a partner listed twice or one that names what the town has not."""
     file, listed = place / "partners.yaml", set[str]()
-    for partner in partners:
+    for n, partner in enumerate(partners):
         unknown = [
             *(a for a in partner.areas if a not in profile.area_ids),
             *(u for u in partner.units if u not in units),
@@ -132,12 +144,19 @@ def _check_partners(
             *(k for k in (partner.hazard_kind,) if k is not None and k not in profile.kinds),
         ]
         if unknown:
-            raise ValueError(
-                f"{file}: partner {partner.id} names {', '.join(unknown)}, which the town has not"
-            )
+            says = f"partner {partner.id} names {', '.join(unknown)}, which the town has not"
+            raise Misfit(file, says, "partners", n)
         if partner.id in listed:
-            raise ValueError(f"{file}: partner {partner.id} is listed twice")
+            raise Misfit(file, f"partner {partner.id} is listed twice", "partners", n)
         listed.add(partner.id)
+
+
+def _check_units(file: Path, units: Iterable[Unit]) -> None:
+    listed = set[str]()
+    for n, unit in enumerate(units):
+        if unit.id in listed:
+            raise Misfit(file, f"unit {unit.id} is listed twice", "units", n)
+        listed.add(unit.id)
 
 
 def _check_sources(towns: Towns) -> None:
@@ -149,17 +168,17 @@ def _check_sources(towns: Towns) -> None:
                 raise ValueError(f"source {source} is of partner {owners[source]} and {partner}")
 
 
-def _check_order(place: Path, profiles: Iterable[Profile]) -> None:
-    before: Profile | None = None
-    for profile in profiles:
-        if before and (profile.town != before.town or profile.n == before.n):
-            raise ValueError(f"{place}: two towns, or profile {profile.n} twice")
-        if before and profile.effective <= before.effective:
-            raise ValueError(f"{place}: profile {profile.n} must take effect after {before.n}")
-        if before and (dropped := (before.kinds.keys() - profile.kinds.keys())):
+def _check_order(profiles: Sequence[tuple[Path, Profile]]) -> None:
+    for (_, before), (file, profile) in pairwise(profiles):
+        if profile.town != before.town or profile.n == before.n:
+            raise Misfit(file, f"two towns in one folder, or profile {profile.n} twice", "n")
+        if profile.effective <= before.effective:
+            says = f"profile {profile.n} must take effect after {before.n}"
+            raise Misfit(file, says, "effective")
+        if dropped := (before.kinds.keys() - profile.kinds.keys()):
             # Its open cases could not be resolved any more.
-            raise ValueError(f"{place}: profile {profile.n} drops kind {', '.join(dropped)}")
-        before = profile
+            says = f"profile {profile.n} drops kind {', '.join(sorted(dropped))}"
+            raise Misfit(file, says, "kinds")
 
 
 def _read(model: type[M], file: Path) -> M:

@@ -11,6 +11,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from deploy.cli.kafka_option import Kafka
+from deploy.cli.profile import profile
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
@@ -18,6 +19,7 @@ from shared.kafka_access import access_in
 from shared.town import load_towns
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(profile, name="profile")
 
 _SHOWN = 100
 """So many findings are printed."""

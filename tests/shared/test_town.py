@@ -220,7 +220,7 @@ def test_a_folder_without_towns_is_refused(tmp_path: Path) -> None:
 
 def test_a_town_or_a_unit_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     place = write_town(tmp_path, profile(), units="units: [{id: a, name: A}, {id: a, name: B}]")
-    with pytest.raises(ValueError, match="a unit is listed twice"):
+    with pytest.raises(ValueError, match="unit a is listed twice"):
         load_towns(tmp_path)
     (place / "units.yaml").write_text("units: []")
     place.rename(tmp_path / "one")
