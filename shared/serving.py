@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvicorn
@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import log as logging
 from shared.access import Doorkeeper, read_api_keys, read_signers
@@ -26,6 +27,9 @@ from shared.mongo import Client, Database, connect, database
 from shared.sealing import InstallationKeys, installation_keys
 from shared.settings import Settings
 from shared.town import Towns, load_towns
+
+CANNOT_START: Final = (ValueError, OSError, PyMongoError)
+"""What an operator has to mend before a service can start."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,25 +153,66 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
     try:
         settings = Settings()  # filled from the environment
         logging.configure(service, settings.instance, settings.log_level)
-        app = create(furnish(settings))
-    except (ValueError, OSError) as wrong:
-        log.critical("cannot start", reason=_reason(wrong))
-        sys.exit(2)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=75,
-        loop="uvloop",
-        http="httptools",
-        timeout_graceful_shutdown=20,
-    )
+        entrance = Entrance(create(furnish(settings)))
+    except CANNOT_START as wrong:
+        _cannot_start(wrong)
+    try:
+        uvicorn.run(
+            entrance,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=75,
+            loop="uvloop",
+            http="httptools",
+            timeout_graceful_shutdown=20,
+        )
+    except SystemExit:
+        if entrance.refused is None:
+            raise
+        _cannot_start(entrance.refused)
 
 
-def _reason(wrong: Exception) -> str:
+class Entrance:
+    """An app that remembers why it did not start: a server would print that as a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.refused: Exception | None = None
+        """What an operator has to mend first."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        except Exception as why:  # whatever it is, the server is told
+            if not failed:
+                raise
+            if isinstance(why, CANNOT_START):
+                self.refused, failed = why, [{"type": "lifespan.startup.failed"}]
+            await send(failed[0])
+
+
+def _cannot_start(wrong: Exception) -> NoReturn:
+    log.critical("cannot start", reason=reason(wrong))
+    sys.exit(2)
+
+
+def reason(wrong: Exception) -> str:
     """One sentence; settings by the name the operator knows them by, and without their values."""
+    if isinstance(wrong, PyMongoError):
+        return f"MongoDB does not answer: {type(wrong).__name__}"
     if not isinstance(wrong, ValidationError):
         return str(wrong)
     return "; ".join(

@@ -1,5 +1,6 @@
 """What a process refuses to start with."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -10,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.secrets import Secrets
+from shared.keystore import check_secrets
 from shared.mongo import Database
-from shared.serving import furnish, register_profiles
+from shared.serving import House, furnish, register_profiles
 from shared.settings import Settings
 from shared.town import Towns
 from tests.build import a_town, kind, profile
@@ -73,3 +75,31 @@ def test_what_a_service_cannot_start_with_is_one_line_without_values(
     assert "WISHGRID_KAFKA: Field required" in said["reason"]
     assert "WISHGRID_PORT" in said["reason"]
     assert "secret" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("service", ["intake", "dispatch", "projections"])
+async def test_what_only_the_database_tells_is_the_last_line_of_the_log_too(
+    house: House, service: str, tmp_path: Path
+) -> None:
+    await check_secrets(house.database("keys"), house.secrets)
+    settings = {
+        f"WISHGRID_{name.upper()}": str(value)
+        for name, value in house.settings.model_dump(exclude_none=True).items()
+    }
+    others = Secrets(tmp_path / "others").ensure().environment
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", f"services.{service}.app"],
+        env={"PATH": os.environ["PATH"], **settings, **others},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert ended.returncode == 2
+    assert said[-1]["event"] == "cannot start"
+    assert said[-1]["reason"] == "the index key is not the one this key store was begun with"
+    assert "Traceback" not in ended.stdout + ended.stderr
