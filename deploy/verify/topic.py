@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from deploy.verify.stores import Told
@@ -64,15 +65,15 @@ class Topic:
 async def read_topic(kafka: KafkaAccess, name: str) -> Topic:
     """Everything in the topic now. Raises KafkaError."""
     topic = Topic(name)
+    if not await _is_there(kafka, name):
+        topic.findings.append(f"there is no topic {name}")
+        return topic
     consumer = AIOKafkaConsumer(
         name, **kafka.options(), group_id=None, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
         partitions: list[TopicPartition] = sorted(consumer.assignment())
-        if not partitions:
-            topic.findings.append(f"there is no topic {name}")
-            return topic
         begins = await consumer.beginning_offsets(partitions)
         topic.findings += [f"{name}:{p.partition} lacks its head" for p in partitions if begins[p]]
         ends = await consumer.end_offsets(partitions)
@@ -90,6 +91,16 @@ async def read_topic(kafka: KafkaAccess, name: str) -> Topic:
     finally:
         await consumer.stop()
     return topic
+
+
+async def _is_there(kafka: KafkaAccess, name: str) -> bool:
+    """A consumer of a topic that is missing would look for it until it gave up on Kafka."""
+    admin = AIOKafkaAdminClient(**kafka.options())
+    try:
+        await admin.start()
+        return name in await admin.list_topics()
+    finally:
+        await admin.close()
 
 
 def _digest(recorded: Recorded) -> bytes:

@@ -277,6 +277,18 @@ async def test_what_cannot_be_compared_is_said_and_not_compared(
 
 
 @stack
+async def test_a_topic_that_is_missing_is_a_finding_and_no_silent_kafka(house: House) -> None:
+    settings = house.settings
+    place = Installation(
+        house.kafka, settings.mongo, settings.database_prefix, settings.topic_prefix
+    )
+    assert await findings(place, TOWNS) == [
+        f"there is no topic {house.in_kafka(FACTS)}",
+        "there is no read model: its documents were not compared",
+    ]
+
+
+@stack
 async def test_the_command_prints_findings_and_ends_with_1(
     house: House, producer: AIOKafkaProducer
 ) -> None:
