@@ -126,7 +126,7 @@ async def _consumers(
     facts = [p for p in partitions if p.topic == place.topic_prefix + FACTS]
     if not facts:
         raise Away(f"there is no topic {place.topic_prefix + FACTS}: run `wishgrid topics`")
-    starts, ends = await _extents(place, partitions)
+    starts, ends = await extents(place, partitions)
 
     def placed(partition: TopicPartition, read: int | None) -> Place:
         """Who never said where it is begins at the first record there still is."""
@@ -184,7 +184,7 @@ async def _committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartit
             return found
 
 
-async def _extents(
+async def extents(
     place: Installation, partitions: Sequence[TopicPartition]
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
     """Of each partition the first record's offset, and one past the last one's."""

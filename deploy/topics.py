@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -18,6 +18,8 @@ from shared.kafka_access import KafkaAccess
 NO_ERROR = 0
 TOPIC_ALREADY_EXISTS = 36
 LEADER_SECONDS = 30.0
+PARTITIONS = "partitions"
+REPLICATION = "replication factor"
 POLL_SECONDS = 0.1
 
 
@@ -59,6 +61,18 @@ def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:
     return (*TOPICS, *chain.from_iterable(pairs))
 
 
+class Difference(NamedTuple):
+    """A setting of a topic that is not as it must be."""
+
+    topic: str
+    setting: str
+    value: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.value}, wanted {self.wanted}"
+
+
 class TopicNotAsWanted(Exception):
     """A topic cannot be made, or is there with other settings; an operator must decide."""
 
@@ -86,14 +100,36 @@ async def ensure_topics(
         configs = await _configs(admin, wanted)
     finally:
         await admin.close()
-    differences = [
-        line
+    if differences := [
+        str(difference)
         for name, topic in wanted.items()
-        for line in _differences(name, topic, replication, found[name], configs[name])
-    ]
-    if differences:
+        for difference in _differences(name, topic, replication, found[name], configs[name])
+    ]:
         raise TopicNotAsWanted("\n".join(differences))
     return made
+
+
+async def compare_topics(
+    kafka: KafkaAccess, replication: int = 1, *, prefix: str = "", topics: Sequence[Topic] = TOPICS
+) -> tuple[tuple[str, ...], list["Difference"]]:
+    """Those that are missing, and what is not as it must be in those that are there; makes
+    nothing. Raises KafkaError."""
+    wanted = {prefix + topic.name: topic for topic in topics}
+    admin = AIOKafkaAdminClient(**kafka.options())
+    try:
+        await admin.start()
+        there = set(await admin.list_topics())
+        here = {name: topic for name, topic in wanted.items() if name in there}
+        found = {each["topic"]: each for each in await admin.describe_topics(list(here))}
+        configs = await _configs(admin, here)
+    finally:
+        await admin.close()
+    differences = [
+        difference
+        for name, topic in here.items()
+        for difference in _differences(name, topic, replication, found[name], configs[name])
+    ]
+    return tuple(name for name in wanted if name not in there), differences
 
 
 async def _create(
@@ -160,16 +196,16 @@ def _differences(
     replication: int,
     found: Mapping[str, Any],
     configs: Mapping[str, str],
-) -> list[str]:
+) -> list[Difference]:
     copies = min(len(each["replicas"]) for each in found["partitions"])
     settings = {
-        "partitions": (str(len(found["partitions"])), str(topic.partitions)),
+        PARTITIONS: (str(len(found["partitions"])), str(topic.partitions)),
         # More copies than asked for are no fault.
-        "replication factor": (str(copies), str(max(copies, replication))),
+        REPLICATION: (str(copies), str(max(copies, replication))),
     }
     settings |= {key: (configs.get(key, "unset"), value) for key, value in topic.configs().items()}
     return [
-        f"{name}: {setting} is {value}, wanted {wanted}"
+        Difference(name, setting, value, wanted)
         for setting, (value, wanted) in settings.items()
         if value != wanted
     ]

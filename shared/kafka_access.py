@@ -49,6 +49,16 @@ class KafkaAccess:
             told["sasl_plain_password"] = self.password
         return told
 
+    def librdkafka(self) -> dict[str, str]:
+        """The same in the words of librdkafka's clients."""
+        told = {"bootstrap.servers": self.servers, "security.protocol": self.protocol}
+        if self.ca_file is not None:
+            told["ssl.ca.location"] = str(self.ca_file)
+        if self.user is not None:
+            told |= {"sasl.mechanism": MECHANISM, "sasl.username": self.user}
+            told["sasl.password"] = self.password or ""
+        return told
+
     def security(self) -> BaseSecurity | None:
         """The same for FastStream's broker, beside the servers. Raises OSError for the CA file."""
         tls = None if self.ca_file is None else create_ssl_context(cafile=self.ca_file)

@@ -30,13 +30,14 @@ MAJORITY = ReadConcern("majority")
 _AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 
-def connect(uri: str) -> Client:
-    """A client whose datetimes are aware and whose writes are durable unless told otherwise."""
+def connect(uri: str, *, patience_seconds: float = 10.0) -> Client:
+    """A client whose datetimes are aware and whose writes are durable unless told otherwise. It
+    looks for a primary for so long."""
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
         uuidRepresentation="standard",
-        serverSelectionTimeoutMS=10_000,
+        serverSelectionTimeoutMS=int(patience_seconds * 1000),
         connectTimeoutMS=5_000,
         socketTimeoutMS=30_000,
         retryWrites=True,

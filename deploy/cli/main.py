@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from aiokafka.errors import KafkaError
 
+from deploy.cli.doctor import doctor
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
 from deploy.local.errors import InstallFirst, StartFailed
@@ -19,6 +20,7 @@ from shared.kafka_access import access_in
 from shared.town import load_towns
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(doctor)
 app.add_typer(profile, name="profile")
 
 _SHOWN = 100

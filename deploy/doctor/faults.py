@@ -1,0 +1,123 @@
+"""The faults by name: what each means in one sentence, and the command that mends it."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+_COMPOSE: Final = "docker compose --file deploy/docker-compose.yml"
+
+KNOWN: Final[dict[str, tuple[str, str]]] = {
+    "settings-wrong": (
+        "A service would not start with these settings: {why}.",
+        "set it as deploy/env.example shows",
+    ),
+    "towns-unreadable": (
+        "The files of the towns do not read: {why}.",
+        "wishgrid profile check {folder}",
+    ),
+    "secrets-unreadable": (
+        "A file of secrets or keys does not read: {why}.",
+        "ls -l {folder}   # bring the file back, or name the right one in the setting",
+    ),
+    "secret-exposed": (
+        "Everybody on this host can read {file}: whoever copies it opens every sealed text.",
+        "chmod 400 {file}",
+    ),
+    "mongo-away": (
+        "{where} does not answer ({why}): nothing can be accepted and nothing read.",
+        f"{_COMPOSE} up --detach mongo",
+    ),
+    "mongo-alone": (
+        "{where} is no member of a replica set: there are no transactions and no change stream, "
+        "so nothing is relayed or projected.",
+        "mongosh '{uri}' --eval 'rs.initiate()'",
+    ),
+    "mongo-without-primary": (
+        "{where} has no primary: what is sent in is refused until a majority of its members is up.",
+        "mongosh '{uri}' --eval 'rs.status()'",
+    ),
+    "kafka-away": (
+        "Kafka at {where} does not answer ({why}): what is accepted waits in its store, and no "
+        "reaction or view moves on.",
+        f"{_COMPOSE} up --detach kafka",
+    ),
+    "topics-missing": (
+        "There is no topic {topics}: its facts wait in the stores, or its partner is not heard.",
+        "wishgrid topics",
+    ),
+    "topic-differs": (
+        "{topic}: {setting} is {value}, wanted {wanted}.",
+        "kafka-configs.sh --bootstrap-server {kafka} --alter --entity-type topics "
+        "--entity-name {topic} --add-config {setting}={wanted}",
+    ),
+    "topic-cut-wrong": (
+        "{topic}: {setting} is {value}, wanted {wanted}; that cannot be changed under facts that "
+        "are there.",
+        "wishgrid republish --all --into {topic}-again",
+    ),
+    "log-without-head": (
+        "{topic} has lost its first facts: no read model can be built from it again.",
+        "wishgrid republish --all --into {topic}-again",
+    ),
+    "secrets-of-another": (
+        "{why}: with these files no sealed text opens, or nobody is recognised.",
+        "put back the file this installation was begun with (from its own backup): {files}",
+    ),
+    "profile-edited": (
+        "Profile {profile} was edited after {service} had used it: it does not start with it.",
+        "git checkout -- {folder}   # or put the old text back; the change is the next profile",
+    ),
+    "profile-absent": (
+        "{service} has used profile {profile}, and the folder of towns has no such file: facts "
+        "recorded under it wait.",
+        "put the file back into {folder}",
+    ),
+    "relay-behind": (
+        "The oldest commit of {service} has waited {seconds} s for Kafka: no instance relays it.",
+        f"{_COMPOSE} up --detach {{service}}-1 {{service}}-2",
+    ),
+    "reader-gone": (
+        "{lag} records wait for {group}, and no process reads for it.",
+        f"{_COMPOSE} up --detach {{service}}-1 {{service}}-2",
+    ),
+    "read-model-elsewhere": (
+        "Read model {generation} was made from another {topic}: it stands still at {read} of {end} "
+        "in partition {partition}.",
+        "wishgrid rebuild",
+    ),
+    "read-model-outdated": (
+        "Read model {generation} was written by folds {theirs}, those of this build are {ours}.",
+        "wishgrid rebuild",
+    ),
+    "stories-parked": (
+        "{count} records in {where} wait until somebody mends their story.",
+        "wishgrid parked list",
+    ),
+    "reactions-refused": (
+        "In {service} a rule refused {count} reactions to facts ({codes}): what was to follow did "
+        "not.",
+        "curl -H 'Authorization: Bearer …' <projections>/v1/cases/{story}/timeline   # the latest",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: `name` is stable, `says` one sentence, `mend` the command to type, or what to
+    do where no command can know."""
+
+    name: str
+    says: str
+    mend: str
+
+
+@dataclass
+class Diagnosis:
+    """What was found, in the order to mend it, and what could not be looked at."""
+
+    faults: list[Fault] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+    def add(self, name: str, **words: object) -> None:
+        """Add a fault with the words its sentences need."""
+        says, mend = KNOWN[name]
+        self.faults.append(Fault(name, says.format(**words), mend.format(**words)))

@@ -1,0 +1,46 @@
+"""Kafka as a service needs it: answering, with all topics, each as it must be and whole."""
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from deploy.doctor.faults import Diagnosis
+from deploy.lag import Installation, extents
+from deploy.topics import PARTITIONS, REPLICATION, Difference, Topic, compare_topics, topics_of
+from shared.kafka import FACTS
+from shared.town import Towns
+
+
+async def look_at_kafka(place: Installation, towns: Towns | None, found: Diagnosis) -> bool:
+    """Whether there are facts to be read."""
+    wanted = topics_of(towns.partners() if towns is not None else ())
+    try:
+        missing, differences = await compare_topics(
+            place.kafka, prefix=place.topic_prefix, topics=wanted
+        )
+        facts = place.topic_prefix + FACTS
+        counts = {d.topic: int(d.value) for d in differences if d.setting == PARTITIONS}
+        count = counts.get(facts, Topic(facts).partitions)
+        headless = facts not in missing and await _lacks_its_head(place, facts, count)
+    except (KafkaError, OSError) as gone:
+        found.add("kafka-away", where=place.kafka, why=type(gone).__name__)
+        found.unseen.append("what Kafka holds")
+        return False
+    if missing:
+        found.add("topics-missing", topics=", ".join(missing))
+    for difference in differences:
+        _add(difference, place, found)
+    if headless:
+        found.add("log-without-head", topic=facts)
+    return facts not in missing
+
+
+def _add(difference: Difference, place: Installation, found: Diagnosis) -> None:
+    cut = difference.setting in (PARTITIONS, REPLICATION)
+    name = "topic-cut-wrong" if cut else "topic-differs"
+    found.add(name, kafka=place.kafka, **difference._asdict())
+
+
+async def _lacks_its_head(place: Installation, facts: str, count: int) -> bool:
+    partitions = [TopicPartition(facts, n) for n in range(count)]
+    begins, _ = await extents(place, partitions)
+    return any(begins.values())

@@ -1,0 +1,96 @@
+"""MongoDB as a service needs it: answering, a replica set with a primary, and begun with the
+secrets and profiles at hand."""
+
+import asyncio
+from typing import Any, Final
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from deploy.doctor.faults import Diagnosis
+from deploy.doctor.files import Files
+from shared.keystore import check_secrets
+from shared.mongo import Client, Document, database
+from shared.sealing import InstallationKeys
+from shared.settings import Settings
+from shared.town import Towns
+
+SERVICES: Final = ("intake", "dispatch", "projections")
+_ANSWER_SECONDS: Final = 3
+
+
+async def look_at_mongo(mongo: Client, settings: Settings, files: Files, found: Diagnosis) -> bool:
+    """Whether what it holds can be read. Raises PyMongoError when it goes away meanwhile."""
+    if not await _serves(settings.mongo, found):
+        found.unseen.append("what MongoDB holds")
+        return False
+    if files.secrets is not None:
+        await _look_at_key_store(mongo, settings, files.secrets, found)
+    if files.towns is not None:
+        for service in SERVICES:
+            await _look_at_profiles(mongo, settings, service, files.towns, found)
+    return True
+
+
+async def _serves(uri: str, found: Diagnosis) -> bool:
+    """Whether there is a primary of a replica set. Each host is asked by itself: a client of the
+    replica set would only say that it found none."""
+    said = parse_uri(uri)
+    nodes: list[tuple[str, int]] = said["nodelist"]
+    tls = bool(said["options"].get("tls", False))
+    asked = [asyncio.to_thread(_hello, host, port, tls) for host, port in nodes]
+    hellos = [hello for hello in await asyncio.gather(*asked) if hello is not None]
+    names = ",".join(f"{host}:{port}" for host, port in nodes)
+    words = {"where": f"MongoDB at {names}", "uri": f"mongodb://{names}"}
+    if not hellos:
+        found.add("mongo-away", **words, why=f"no answer within {_ANSWER_SECONDS} s")
+    elif any("setName" not in hello for hello in hellos):
+        found.add("mongo-alone", **words)
+    elif not any(hello["isWritablePrimary"] or hello.get("primary") for hello in hellos):
+        found.add("mongo-without-primary", **words)
+    else:
+        return True
+    return False
+
+
+def _hello(host: str, port: int, tls: bool) -> Document | None:
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        host,
+        port,
+        directConnection=True,
+        tls=tls,
+        serverSelectionTimeoutMS=_ANSWER_SECONDS * 1000,
+    )
+    with client:
+        try:
+            return dict(client.admin.command("hello"))
+        except PyMongoError:
+            return None
+
+
+async def _look_at_key_store(
+    mongo: Client, settings: Settings, secrets: InstallationKeys, found: Diagnosis
+) -> None:
+    store = database(mongo, f"{settings.database_prefix}_keys")
+    if await store["canary"].find_one() is None:
+        return  # no service has begun it yet, and this is not the one to do so
+    try:
+        await check_secrets(store, secrets)
+    except ValueError as other:
+        files = f"{settings.master_key_file}, {settings.index_key_file}"
+        found.add("secrets-of-another", why=str(other).capitalize(), files=files)
+
+
+async def _look_at_profiles(
+    mongo: Client, settings: Settings, service: str, towns: Towns, found: Diagnosis
+) -> None:
+    at_hand = towns.versions()
+    home = database(mongo, f"{settings.database_prefix}_{service}")
+    words = {"service": service, "folder": settings.towns}
+    async for used in home["profiles"].find().sort("_id", 1):
+        name = used["_id"]
+        if name not in at_hand:
+            found.add("profile-absent", **words, profile=name)
+        elif at_hand[name] != used["digest"]:
+            found.add("profile-edited", **words, profile=name)

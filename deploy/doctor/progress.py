@@ -1,0 +1,95 @@
+"""Whether everything that moves is moving: relays, readers, stories, the read model."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from deploy.doctor.faults import Diagnosis
+from deploy.lag import Away, Installation, Place, measure
+from services.projections.stories import FOLD_VERSION
+from shared.mongo import Client, Collection, Document, database
+
+WRITERS: Final = ("intake", "dispatch")
+ANSWER_SECONDS: Final = 10.0
+LATE_SECONDS: Final = 30.0
+"""How long a commit may wait for Kafka: a relay's lease is over after a few seconds."""
+
+
+async def look_at_progress(mongo: Client, place: Installation, found: Diagnosis) -> None:
+    """Relays, readers, parked stories, refused reactions, the read model being read."""
+    try:
+        lag = await measure(place)
+        members = await asyncio.to_thread(_members, place, lag.consumers)
+    except (Away, KafkaException) as gone:
+        found.unseen.append(f"how far readers and relays are: {gone}")
+        return
+    for service, seconds in lag.relays.items():
+        if seconds > LATE_SECONDS:
+            found.add("relay-behind", service=service, seconds=round(seconds))
+    for group, places in lag.consumers.items():
+        if (behind := sum(each.lag for each in places)) and not members[group]:
+            found.add("reader-gone", lag=behind, group=group, service=group.split(".")[1])
+    for service in WRITERS:
+        home = database(mongo, f"{place.database_prefix}_{service}")
+        await _look_at_parked(home["parked"], f"the reactions of {service}", found)
+        await _look_at_refused(home["issues"], service, found)
+    await _look_at_read_model(mongo, place, lag.consumers, found)
+
+
+def _members(place: Installation, groups: Iterable[str]) -> dict[str, int]:
+    """How many processes read for each group now. By librdkafka: aiokafka's admin client cannot
+    read what this Kafka answers for more than one group. Raises KafkaException."""
+    admin = AdminClient({**place.kafka.librdkafka(), "log_level": 0})
+    asked = admin.describe_consumer_groups(
+        [place.topic_prefix + group for group in groups], request_timeout=ANSWER_SECONDS
+    )
+    return {
+        name.removeprefix(place.topic_prefix): len(answer.result().members)
+        for name, answer in asked.items()
+    }
+
+
+async def _look_at_parked(parked: Collection, where: str, found: Diagnosis) -> None:
+    if count := await parked.count_documents({}):
+        found.add("stories-parked", count=count, where=where)
+
+
+async def _look_at_refused(issues: Collection, service: str, found: Diagnosis) -> None:
+    refused: list[Document] = await issues.find({}, {"code": 1, "story": 1}).to_list(None)
+    if not refused:
+        return
+    codes = Counter(issue["code"] for issue in refused)
+    found.add(
+        "reactions-refused",
+        service=service,
+        count=len(refused),
+        codes=", ".join(f"{code} {count} times" for code, count in codes.most_common()),
+        story=refused[-1]["story"],
+    )
+
+
+async def _look_at_read_model(
+    mongo: Client, place: Installation, consumers: Mapping[str, Sequence[Place]], found: Diagnosis
+) -> None:
+    views = database(mongo, f"{place.database_prefix}_views")
+    alias = await views["alias"].find_one({"_id": "reading"})
+    if alias is None:
+        return  # projections has not been started yet: `reader-gone` says so
+    name = alias["generation"]
+    generation = database(mongo, f"{place.database_prefix}_views_{name}")
+    await _look_at_parked(generation["parked"], f"read model {name}", found)
+    written = await views["generations"].find_one({"_id": name}) or {}
+    if written.get("folds") != FOLD_VERSION:
+        theirs = written.get("folds")
+        found.add("read-model-outdated", generation=name, theirs=theirs, ours=FOLD_VERSION)
+    for each in consumers.get(f"wishgrid.projections.{name}", ()):
+        if each.read > each.end:
+            words = {"topic": each.topic, "partition": each.partition}
+            found.add(
+                "read-model-elsewhere", generation=name, read=each.read, end=each.end, **words
+            )
+            break

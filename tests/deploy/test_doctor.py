@@ -1,0 +1,287 @@
+"""`wishgrid doctor`: each fault is made, and then told by its name; a sound place has none."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import NotLeaderForPartitionError
+from aiokafka.structs import TopicPartition
+from bson import Timestamp
+from pymongo import MongoClient
+from typer.testing import CliRunner
+
+from deploy.cli.main import app
+from deploy.doctor import Diagnosis, Fault, examine
+from deploy.doctor.faults import KNOWN
+from deploy.local.mongod import OPTIONS, mongod_program, start_mongod
+from deploy.local.ports import free_ports, taken
+from deploy.local.process import Process
+from deploy.secrets import Secrets
+from deploy.topics import Topic, ensure_topics, topics_of
+from services.projections.stories import FOLD_VERSION
+from shared.kafka import FACTS
+from shared.keystore import check_secrets
+from shared.mongo_store import MongoStore, encode
+from shared.serving import House, register_profiles
+from tests.conftest import TOWNS_FOLDER, send, until, wish_commit
+
+stack = pytest.mark.stack
+NOWHERE = "127.0.0.1:1"
+
+
+@dataclass
+class Place:
+    """A sound installation nobody has used yet; `folder` holds its towns and secrets."""
+
+    house: House
+    folder: Path
+    env: pytest.MonkeyPatch
+
+    async def diagnosis(self) -> Diagnosis:
+        return await examine()
+
+    async def fault(self, name: str) -> Fault:
+        """The fault of this name; there must be no other."""
+        found = await examine()
+        assert [fault.name for fault in found.faults] == [name]
+        return found.faults[0]
+
+    def set(self, name: str, value: object) -> None:
+        self.env.setenv(f"WISHGRID_{name}", str(value))
+
+
+@pytest.fixture
+async def place(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    towns = shutil.copytree(TOWNS_FOLDER, tmp_path / "towns")
+    for name, value in house.settings.model_dump(exclude_none=True).items():
+        monkeypatch.setenv(f"WISHGRID_{name.upper()}", str(value))
+    monkeypatch.setenv("WISHGRID_TOWNS", str(towns))
+    await ensure_topics(
+        house.kafka, prefix=house.settings.topic_prefix, topics=topics_of(house.towns.partners())
+    )
+    for service in ("intake", "dispatch", "projections"):
+        await register_profiles(house.database(service), house.towns)
+    await check_secrets(house.database("keys"), house.secrets)
+    return Place(house, tmp_path, monkeypatch)
+
+
+@stack
+async def test_a_sound_installation_has_no_fault(place: Place) -> None:
+    assert await place.diagnosis() == Diagnosis()
+
+
+@stack
+async def test_what_cannot_be_looked_at_is_said(place: Place) -> None:
+    place.set("KAFKA", NOWHERE)
+    found = await place.diagnosis()
+    assert [fault.name for fault in found.faults] == ["kafka-away"]
+    assert found.unseen == ["what Kafka holds", "how far readers and relays are"]
+
+
+@stack
+async def test_mongodb_that_does_not_answer(place: Place) -> None:
+    place.set("MONGO", f"mongodb://user:secret@{NOWHERE}/?replicaSet=rs0")
+    fault = await place.fault("mongo-away")
+    assert NOWHERE in fault.says
+    assert "secret" not in fault.says + fault.mend
+
+
+@stack
+async def test_a_mongod_that_is_no_replica_set(place: Place, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    alone = tuple(word for word in OPTIONS if word not in ("--replSet", "rs0"))
+    argv = [str(mongod_program()), *alone, "--port", str(port), "--dbpath", str(tmp_path)]
+    process = Process("mongod", argv, None, tmp_path / "mongod.log")
+    process.start()
+    try:
+        process.wait_until(lambda: taken(port) and "Waiting for connections" in process.said(), 60)
+        place.set("MONGO", f"mongodb://127.0.0.1:{port}/?replicaSet=rs0")
+        fault = await place.fault("mongo-alone")
+    finally:
+        process.terminate()
+    assert fault.mend == f"mongosh 'mongodb://127.0.0.1:{port}' --eval 'rs.initiate()'"
+
+
+@stack
+async def test_a_replica_set_without_a_primary(place: Place, tmp_path: Path) -> None:
+    server = start_mongod(tmp_path)
+    try:
+        with MongoClient[dict[str, Any]](server.address) as client:
+            client.admin.command("replSetStepDown", 60, force=True)
+        place.set("MONGO", server.address)
+        assert "has no primary" in (await place.fault("mongo-without-primary")).says
+    finally:
+        server.stop()
+
+
+@stack
+async def test_topics_that_are_missing(place: Place) -> None:
+    prefix = place.house.settings.topic_prefix
+    admin = AIOKafkaAdminClient(**place.house.kafka.options())
+    await admin.start()
+    gone = f"{prefix}wishgrid.dead.v1"
+    await admin.delete_topics([gone])
+
+    async def no_more() -> bool:
+        return gone not in await admin.list_topics()
+
+    await until(no_more, "the topic is gone")
+    await admin.close()
+    fault = await place.fault("topics-missing")
+    assert f"no topic {gone}" in fault.says
+    assert fault.mend == "wishgrid topics"
+
+
+@stack
+async def test_a_topic_with_another_setting_and_one_cut_otherwise(place: Place) -> None:
+    place.set("TOPIC_PREFIX", prefix := f"{place.house.settings.topic_prefix}other.")
+    wanted = topics_of(place.house.towns.partners())
+    short = [Topic(t.name, 4, retention_ms=1000) if t.name == FACTS else t for t in wanted]
+    await ensure_topics(place.house.kafka, prefix=prefix, topics=short)
+    found = await place.diagnosis()
+    says = {fault.name: fault.says for fault in found.faults}
+    assert says["topic-cut-wrong"].startswith(f"{prefix}{FACTS}: partitions is 4, wanted 12")
+    assert says["topic-differs"] == f"{prefix}{FACTS}: retention.ms is 1000, wanted -1."
+    assert len(found.faults) == 2
+
+
+@stack
+async def test_a_log_that_has_lost_its_head(place: Place, producer: AIOKafkaProducer) -> None:
+    topic = place.house.in_kafka(FACTS)
+    await send(producer, topic, wish_commit().recorded_facts())
+    admin = AIOKafkaAdminClient(**place.house.kafka.options())
+    await admin.start()
+    everywhere = {TopicPartition(topic, n): RecordsToDelete(before_offset=-1) for n in range(12)}
+
+    async def deleted() -> bool:
+        try:
+            await admin.delete_records(everywhere)
+        except NotLeaderForPartitionError:
+            return False
+        return True
+
+    await until(deleted, "the records are gone")
+    await admin.close()
+    assert topic in (await place.fault("log-without-head")).says
+
+
+@stack
+async def test_secrets_of_another_installation(place: Place) -> None:
+    others = Secrets(place.folder / "others").ensure().folder
+    place.set("MASTER_KEY_FILE", others / "master.key")
+    assert "master key is not the one" in (await place.fault("secrets-of-another")).says
+    place.set("INDEX_KEY_FILE", others / "index.key")
+    assert "index key is not the one" in (await place.fault("secrets-of-another")).says
+
+
+@stack
+async def test_a_secret_that_everybody_can_read(place: Place) -> None:
+    file = place.house.settings.master_key_file
+    file.chmod(0o644)
+    assert (await place.fault("secret-exposed")).mend == f"chmod 400 {file}"
+
+
+@stack
+async def test_a_secret_that_is_not_there(place: Place) -> None:
+    place.set("TOKEN_KEYS_FILE", place.folder / "gone.json")
+    assert "gone.json: No such file" in (await place.fault("secrets-unreadable")).says
+
+
+@stack
+async def test_a_profile_that_was_edited_and_one_that_is_gone(place: Place) -> None:
+    file = place.folder / "towns" / "t3" / "profile-1.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("resolve_within_hours: 24", "resolve_within_hours: 25"))
+    found = await place.diagnosis()
+    assert {fault.name for fault in found.faults} == {"profile-edited"}
+    assert len(found.faults) == 3  # each service knows it
+    file.write_text(text.replace("\nn: 1\n", "\nn: 2\n"))
+    found = await place.diagnosis()
+    assert {fault.name for fault in found.faults} == {"profile-absent"}
+
+
+@stack
+async def test_files_of_towns_that_do_not_read(place: Place) -> None:
+    (place.folder / "towns" / "t3" / "units.yaml").write_text("units: [")
+    fault = await place.fault("towns-unreadable")
+    assert fault.mend == f"wishgrid profile check {place.folder / 'towns'}"
+
+
+@stack
+async def test_a_commit_that_nobody_relays(place: Place) -> None:
+    commits = MongoStore(place.house.database("intake")).commits
+    document = {**encode(wish_commit()), "ts": Timestamp(1_700_000_000, 1)}
+    await commits.insert_one(document)
+    fault = await place.fault("relay-behind")
+    assert re.fullmatch(r"The oldest commit of intake has waited \d+ s for Kafka: .*", fault.says)
+    assert fault.mend.endswith("up --detach intake-1 intake-2")
+
+
+@stack
+async def test_a_group_that_lags_and_has_no_reader(
+    place: Place, producer: AIOKafkaProducer
+) -> None:
+    await send(producer, place.house.in_kafka(FACTS), wish_commit().recorded_facts())
+    found = await place.diagnosis()
+    assert {fault.name for fault in found.faults} == {"reader-gone"}
+    assert "1 records wait for wishgrid.dispatch.reactions" in found.faults[-1].says
+
+
+@stack
+@pytest.mark.parametrize("where", ["intake", "dispatch", "views_g1"])
+async def test_stories_that_are_parked(place: Place, where: str) -> None:
+    await reads(place, folds=FOLD_VERSION)
+    await place.house.database(where)["parked"].insert_one({"story": "s", "reason": "a bug"})
+    fault = await place.fault("stories-parked")
+    assert fault.says.startswith("1 records in ")
+    assert fault.mend == "wishgrid parked list"
+
+
+@stack
+async def test_reactions_that_a_rule_refused(place: Place) -> None:
+    issues = place.house.database("dispatch")["issues"]
+    await issues.insert_many([{"code": "already-closed", "story": "s"} for _ in range(3)])
+    assert "already-closed 3 times" in (await place.fault("reactions-refused")).says
+
+
+@stack
+async def test_a_read_model_of_other_folds_and_one_of_another_topic(place: Place) -> None:
+    await reads(place, folds=1)
+    assert "written by folds 1" in (await place.fault("read-model-outdated")).says
+    await reads(place, folds=FOLD_VERSION)
+    name = f"{place.house.in_kafka(FACTS)}:3"
+    await place.house.database("views_g1")["offsets"].insert_one({"_id": name, "next": 7})
+    fault = await place.fault("read-model-elsewhere")
+    assert "stands still at 7 of 0 in partition 3" in fault.says
+    assert fault.mend == "wishgrid rebuild"
+
+
+async def reads(place: Place, folds: int) -> None:
+    """Let g1 be read, written by these folds."""
+    views = place.house.database("views")
+    for name, document in (
+        ("alias", {"_id": "reading", "generation": "g1"}),
+        ("generations", {"_id": "g1", "folds": folds}),
+    ):
+        await views[name].replace_one({"_id": document["_id"]}, document, upsert=True)
+
+
+def test_every_fault_there_is_was_made_here() -> None:
+    made = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in KNOWN if f'"{name}"' not in made] == []
+    assert len(KNOWN) >= 12
+
+
+def test_settings_that_are_missing_are_told_by_the_command(tmp_path: Path) -> None:
+    files = Secrets(tmp_path).ensure().environment
+    said = CliRunner().invoke(app, ["doctor"], env={**files, "WISHGRID_MONGO": "mongodb://x"})
+    assert said.exit_code == 1
+    name, says, mend, unseen = said.output.splitlines()
+    assert (name, unseen) == ("settings-wrong", "not looked at: everything else")
+    assert "WISHGRID_KAFKA: Field required" in says
+    assert "deploy/env.example" in mend
