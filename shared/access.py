@@ -8,7 +8,8 @@ token or the key's entry, never from a parameter.
 import hashlib
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -33,6 +34,8 @@ AUDIENCE: Final = "wishgrid"
 _STAFF_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 """It is in every fact they cause, for ever, and not sealed."""
 
+_FAR: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
 
 class Role(StrEnum):
     """What somebody is to the town."""
@@ -52,6 +55,7 @@ class Principal:
 
     `id` is stable and enters command ids; a resident's is a blind index, so nothing stored
     tells the account. `areas` are the subtrees they see; `account` is set for residents only.
+    `expires_at` is when the token ends, in real time; an API key does not.
     """
 
     id: str
@@ -60,6 +64,7 @@ class Principal:
     areas: tuple[AreaId, ...] = ()
     unit: UnitId | None = None
     account: str | None = None
+    expires_at: datetime | None = field(default=None, compare=False)
 
     @property
     def actor(self) -> ActorId:
@@ -79,6 +84,7 @@ class _Claims(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     sub: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    exp: float
     town: Annotated[TownId, StringConstraints(pattern=CODE)]
     role: Role
     areas: tuple[AreaText, ...] = ()
@@ -166,15 +172,17 @@ class Doorkeeper:
             raise Unauthenticated(f"the token does not hold: {wrong}") from wrong
         except ValidationError as wrong:
             raise Unauthenticated(f"the token lacks claims: {_fields(wrong)}") from wrong
+        ends = datetime.fromtimestamp(min(claims.exp, _FAR), UTC)
         if claims.role is Role.RESIDENT:
             index = self._secrets.blind(claims.town, "account", claims.sub)
-            return Principal(f"resident:{index}", claims.role, claims.town, account=claims.sub)
+            name = f"resident:{index}"
+            return Principal(name, claims.role, claims.town, account=claims.sub, expires_at=ends)
         if any(area.partition("/")[0] != claims.town for area in claims.areas):
             raise Unauthenticated("the token names areas of another town")
         if not _STAFF_ID.fullmatch(claims.sub):
             raise Unauthenticated("the sub of staff is an id of letters, digits, dots and hyphens")
         name = f"{claims.role}:{claims.sub}"
-        return Principal(name, claims.role, claims.town, claims.areas, claims.unit)
+        return Principal(name, claims.role, claims.town, claims.areas, claims.unit, expires_at=ends)
 
 
 def read_signers(file: Path) -> jwt.PyJWKSet:

@@ -71,9 +71,20 @@ class ChangeFeed:
     not do: an answer that is full, or that ran out of time, is far behind it.
     """
 
-    def __init__(self, collection: Collection, *, batch: int = 1000, wait_ms: int = 500) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        batch: int = 1000,
+        wait_ms: int = 500,
+        keys_only: bool = False,
+    ) -> None:
+        """`keys_only`: of each change its `documentKey` and `clusterTime` alone, for `changes`."""
         self._db = collection.database
         self._name = collection.name
+        self._pipeline: list[Document] = [{"$match": {"operationType": "insert"}}]
+        if keys_only:
+            self._pipeline.append({"$project": {"documentKey": 1, "clusterTime": 1}})
         self._batch = batch
         self._wait_ms = wait_ms
         self._session: Session | None = None
@@ -84,14 +95,21 @@ class ChangeFeed:
 
     async def open(self, after: Document | None) -> None:
         """Start right after `after`, or now. Raises OperationFailure 286 or 280 if it is lost."""
-        stage: Document = {"fullDocument": "default"}
-        if after is not None:
-            stage["resumeAfter"] = after
+        answer = await self._begin({} if after is None else {"resumeAfter": after})
+        if after is None:
+            self.cluster_time = answer["operationTime"]
+
+    async def open_since(self, time: Timestamp) -> None:
+        """Start with what was committed at `time`. Raises OperationFailure 286 if that is lost."""
+        await self._begin({"startAtOperationTime": time})
+
+    async def _begin(self, place: Document) -> Document:
         self._session = await self._db.client.start_session()
-        answer = await self._db.command(
+        stage = {"$changeStream": {"fullDocument": "default", **place}}
+        answer: Document = await self._db.command(
             {
                 "aggregate": self._name,
-                "pipeline": [{"$changeStream": stage}, {"$match": {"operationType": "insert"}}],
+                "pipeline": [stage, *self._pipeline],
                 "cursor": {"batchSize": self._batch},
                 "readConcern": {"level": "majority"},
             },
@@ -99,15 +117,18 @@ class ChangeFeed:
             codec_options=_AWARE,
         )
         self._cursor = answer["cursor"]["id"]
-        if after is None:
-            self.cluster_time = answer["operationTime"]
         self._first = self._take(answer, "firstBatch")
+        return answer
 
     async def next(self) -> list[Document]:
         """The next inserted documents; empty after `wait_ms` without any. Moves `token` on."""
+        return [change["fullDocument"] for change in await self.changes()]
+
+    async def changes(self) -> list[Document]:
+        """The same as the server's change events: what they hold beside the document."""
         if self._first:
-            documents, self._first = self._first, []
-            return documents
+            changes, self._first = self._first, []
+            return changes
         answer = await self._db.command(
             {
                 "getMore": self._cursor,
@@ -137,6 +158,21 @@ class ChangeFeed:
     def _take(self, answer: Document, field: str) -> list[Document]:
         cursor = answer["cursor"]
         self.token = cursor.get("postBatchResumeToken", self.token)
-        if changes := cursor[field]:
+        changes: list[Document] = cursor[field]
+        if changes:
             self.cluster_time = changes[-1]["clusterTime"]
-        return [change["fullDocument"] for change in changes]
+        return changes
+
+
+async def server_time(database: Database) -> Timestamp:
+    """The cluster time now."""
+    answered: Timestamp = (await database.command("ping"))["operationTime"]
+    return answered
+
+
+def time_of(token: Document) -> Timestamp:
+    """The cluster time a feed's token stands at: all that was committed before it was given out.
+
+    A token is a key string: `82`, which says timestamp, then seconds and increment."""
+    said: str = token["_data"]
+    return Timestamp(int(said[2:10], 16), int(said[10:18], 16))

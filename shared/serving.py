@@ -8,28 +8,24 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import structlog
-import uvicorn
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError, PyMongoError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import log as logging
 from shared.access import Doorkeeper, read_api_keys, read_signers
 from shared.clock import Clock, clock_from
+from shared.http_server import CANNOT_START, Server
 from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, Database, connect, database
 from shared.sealing import InstallationKeys, installation_keys
 from shared.settings import Settings
 from shared.town import Towns, load_towns
-
-CANNOT_START: Final = (ValueError, OSError, PyMongoError)
-"""What an operator has to mend before a service can start."""
 
 log = structlog.get_logger(__name__)
 
@@ -153,55 +149,18 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
     try:
         settings = Settings()  # filled from the environment
         logging.configure(service, settings.instance, settings.log_level)
-        entrance = Entrance(create(furnish(settings)))
+        app = create(furnish(settings))
     except CANNOT_START as wrong:
         _cannot_start(wrong)
+    server = Server(app, settings.host, settings.port)
     try:
-        uvicorn.run(
-            entrance,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=75,
-            loop="uvloop",
-            http="httptools",
-            timeout_graceful_shutdown=20,
-        )
+        server.run()
+    except KeyboardInterrupt:
+        return
     except SystemExit:
-        if entrance.refused is None:
+        if server.refused is None:
             raise
-        _cannot_start(entrance.refused)
-
-
-class Entrance:
-    """An app that remembers why it did not start: a server would print that as a traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.refused: Exception | None = None
-        """What an operator has to mend first."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        failed: list[Message] = []
-
-        async def tell(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                failed.append(message)
-            else:
-                await send(message)
-
-        try:
-            await self._app(scope, receive, tell)
-        except Exception as why:  # whatever it is, the server is told
-            if not failed:
-                raise
-            if isinstance(why, CANNOT_START):
-                self.refused, failed = why, [{"type": "lifespan.startup.failed"}]
-            await send(failed[0])
+        _cannot_start(server.refused)
 
 
 def _cannot_start(wrong: Exception) -> NoReturn:

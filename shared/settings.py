@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """How long `at_least` and `until` wait before they answer `not-yet`."""
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """How often a stream of changes says that it lives, when there is nothing else to say."""
     lease_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How long a relay leader that died keeps the others waiting."""
     session_timeout_seconds: Annotated[float, Field(ge=6)] = 10.0

@@ -167,6 +167,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.doorkeeper = doorkeeper
+    app.state.before_stop = []  # what ends answers that would not end by themselves
     metrics = metrics or Metrics()
     problems.install(app)
     app.include_router(routes)

@@ -136,3 +136,29 @@ class TimelineEntry(Told):
     causation: str | None = None
     details: dict[str, Any]
     texts: dict[str, str]
+
+
+class StoryChanged(Told):
+    """Data of the event `change`: something was added to a story in one's scope. What it is, one
+    reads; one need not if one has these versions already."""
+
+    story: StoryId
+    versions: Mapping[str, int] = Field(description="per stream kind, what has arrived here")
+    state: State
+    numbers: list[Number]
+
+
+class StartOver(Told):
+    """Data of the event `reset`: what one has may be stale, read all again; the stream goes on.
+    `unknown-position`: what came after it is not known here; `too-much`: more changed at once
+    than is told one by one; `new-beginning`: the read models were made anew."""
+
+    reason: Literal["unknown-position", "too-much", "new-beginning"]
+
+
+class SentAway(Told):
+    """Data of the event `dropped`, the last one: the server closes the stream. `too-slow`: what
+    was sent was not taken; `token-expired`: come back with a new one; `stopping`, `store-away`:
+    come back at once, nothing is lost."""
+
+    reason: Literal["too-slow", "token-expired", "stopping", "store-away"]

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.projections.api import routes
 from services.projections.generations import Generation
+from services.projections.live import Live
 from services.projections.metrics import projections_metrics
 from services.projections.projector import Projector
 from services.projections.reader import Reader
@@ -43,13 +44,18 @@ def create(house: House) -> FastAPI:
         towns=house.towns,
         clock=house.clock,
     )
+    live = Live(
+        lambda: (generation.name, generation.database),
+        keys,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await register_profiles(home, house.towns)
         await check_secrets(house.database("keys"), house.secrets)
         await generation.prepare()
-        async with in_background(projector.run()):
+        async with in_background(projector.run(), live.run()):
             yield
         await access_log.close()
 
@@ -60,15 +66,17 @@ def create(house: House) -> FastAPI:
             "understood": projector.lacks is None,
         }
 
-    return create_app(
+    app = create_app(
         "wishgrid projections",
-        routes(reader),
+        routes(reader, live),
         house.doorkeeper,
         ready,
         house.towns.examples(),
         lifespan,
-        projections_metrics(generation.database, projector),
+        projections_metrics(generation.database, projector, live.listeners),
     )
+    app.state.before_stop.append(live.listeners.stop)
+    return app
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from prometheus_client.metrics_core import Metric
 
+from services.projections.listeners import Listeners
 from services.projections.projector import Projector
-from shared.metrics import Metrics, faults, gauge, gauges
+from shared.metrics import Metrics, counter, faults, gauge, gauges
 from shared.mongo import Database
 
 
-def projections_metrics(generation: Database, projector: Projector) -> Metrics:
+def projections_metrics(
+    generation: Database, projector: Projector, listeners: Listeners
+) -> Metrics:
     """Lag and parked are those of the read model: the same on each instance."""
 
     def held() -> list[Metric]:
@@ -17,7 +20,13 @@ def projections_metrics(generation: Database, projector: Projector) -> Metrics:
                     "projector": projector.fault is not None,
                     "understood": projector.lacks is not None,
                 }
-            )
+            ),
+            gauge("wishgrid_listeners", "Streams of changes that are open", len(listeners)),
+            counter(
+                "wishgrid_listeners_slow",
+                "Streams of changes that ended because nobody read them",
+                listeners.slow,
+            ),
         ]
 
     async def parked() -> list[Metric]:

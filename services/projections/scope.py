@@ -1,11 +1,17 @@
 """Scope: which stories a principal sees. It comes from the token, never from a parameter."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from services.projections.readmodel import ReadModel
 from services.projections.views.case_list import areas_around
 from shared.access import Principal, Role
 from shared.contracts.base import ResidentId, StoryId
 from shared.mongo import Document
 from shared.waiting import Position
+
+Circle = tuple[str, str, str]
+"""Town, and whose or which: a resident, a unit, an area."""
 
 
 def in_scope(who: Principal, resident: ResidentId | None) -> Document:
@@ -17,18 +23,31 @@ def in_scope(who: Principal, resident: ResidentId | None) -> Document:
     return {"town": who.town, "within": {"$in": list(who.areas)}}
 
 
-def sees(who: Principal, resident: ResidentId | None, story: Document) -> bool:
+def sees(who: Principal, resident: ResidentId | None, story: Mapping[str, Any]) -> bool:
     """The same for one story, whatever of it is here already."""
+    return not circles_of(who, resident).isdisjoint(circles_around(story))
+
+
+def circles_of(who: Principal, resident: ResidentId | None) -> frozenset[Circle]:
+    """The circles a principal stands in: they see the stories that are told in one of them."""
+    names: Iterable[str | None] = who.areas
+    kind = "area"
+    if who.role is Role.RESIDENT:
+        kind, names = "resident", [resident]
+    elif who.role is Role.UNIT:
+        kind, names = "unit", [who.unit]
+    return frozenset((who.town, kind, name) for name in names if name)
+
+
+def circles_around(story: Mapping[str, Any]) -> frozenset[Circle]:
+    """The circles in which a story is told: its residents', its units', its areas'."""
     parts = story.get("parts", {})
     wish, case = parts.get("wish", {}), parts.get("case", {})
-    if story.get("town") != who.town:
-        return False
-    if who.role is Role.RESIDENT:
-        return resident is not None and resident in (wish.get("resident"), wish.get("proxy"))
-    if who.role is Role.UNIT:
-        return who.unit is not None and who.unit in case.get("units", [])
     area = wish.get("area") or case.get("area")
-    return area is not None and any(a in who.areas for a in areas_around(area))
+    told = [("resident", wish.get("resident")), ("resident", wish.get("proxy"))]
+    told += [("unit", unit) for unit in case.get("units", [])]
+    told += [("area", around) for around in areas_around(area)] if area else []
+    return frozenset((story.get("town", ""), kind, name) for kind, name in told if name)
 
 
 class StoryArrivals:

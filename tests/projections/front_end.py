@@ -11,6 +11,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from services.projections.api import routes
 from services.projections.folding import Recipe
+from services.projections.live import Live
 from services.projections.reader import Reader
 from services.projections.readmodel import ReadModel
 from services.projections.views.registry import TALLIES, VIEWS
@@ -106,15 +107,17 @@ async def front_end(
         for index in view.indexes:
             await home[view.name].create_index(list(index))
     clock = HandClock()
+    keys = KeyReader(home, INSTALLATION)
+    live = Live(lambda: ("g1", home), keys, heartbeat_seconds=15)
     reader = Reader(
         ReadModel(mongo, home),
-        KeyReader(home, INSTALLATION),
+        keys,
         AccessLog(home),
         0.03,
         towns=Towns({town.id: town}),
         clock=clock,
     )
-    app = create_app("read", routes(reader), IDENTITY.doorkeeper(), ready, {}, lifespan)
+    app = create_app("read", routes(reader, live), IDENTITY.doorkeeper(), ready, {}, lifespan)
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://town") as client:
         yield FrontEnd(app, home, clock, model, client)

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.projections.generations import Generation
+from services.projections.listeners import Listeners
 from services.projections.metrics import projections_metrics
 from services.projections.projector import Projector
 from services.projections.readmodel import ReadModel
@@ -41,7 +42,7 @@ async def running(projector: Projector) -> AsyncIterator[Projector]:
 
 async def lag(generation: Generation, projector: Projector) -> dict[str, float] | None:
     """By partition, as scraped; None when it says that it cannot be read."""
-    text = (await projections_metrics(generation.database, projector).text()).decode()
+    text = (await projections_metrics(generation.database, projector, Listeners()).text()).decode()
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     behind = {
         sample.labels["partition"]: sample.value

@@ -99,7 +99,7 @@ async def ready() -> dict[str, bool]:
     return {}
 
 
-BLUEPRINT = create_app("read", routes(absent()), IDENTITY.doorkeeper(), ready, {}, asleep)
+BLUEPRINT = create_app("read", routes(absent(), absent()), IDENTITY.doorkeeper(), ready, {}, asleep)
 OPERATIONS = {
     (path, method): operation
     for path, methods in BLUEPRINT.openapi()["paths"].items()
@@ -110,6 +110,7 @@ PATHS = {operation["operationId"]: path for (path, _), operation in OPERATIONS.i
 
 def test_every_endpoint_and_parameter_a_resident_has_is_tried() -> None:
     theirs = {r.operation_id for r in api_routes(BLUEPRINT) if Role.RESIDENT in roles_of(r)}
+    theirs -= {"follow_changes"}  # it has no end: `test_live.py` tries it
     found = {
         operation["operationId"]: {each["name"] for each in operation.get("parameters", ())}
         for operation in OPERATIONS.values()

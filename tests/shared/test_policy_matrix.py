@@ -36,7 +36,7 @@ def both(*routers: APIRouter) -> APIRouter:
 ROUTES: dict[str, Callable[[], APIRouter]] = {
     "intake": lambda: intake.routes(absent()),
     "dispatch": lambda: both(dispatch.routes(absent()), units.unit_routes(absent())),
-    "projections": lambda: projections.routes(absent()),
+    "projections": lambda: projections.routes(absent(), absent()),
 }
 
 R, O, U, C, S, V, Y = Role  # noqa: E741  # resident, officer, unit, …, in their order
@@ -64,6 +64,7 @@ MAY: dict[str, set[Role]] = {
     "read_my_wishes": {R},
     "read_report": {O, C, S, V, Y},
     "read_town": set(Role),
+    "follow_changes": set(Role),
 }
 """The policy of the house, written a second time: letting somebody else in changes this table."""
 
