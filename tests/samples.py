@@ -32,6 +32,7 @@ from shared.contracts.intake import (
     ProgressReportReceived,
     SettledOnSpot,
     UnitReportReceived,
+    WishSettledElsewhere,
     WishSupplemented,
     WishWithdrawn,
 )
@@ -117,6 +118,9 @@ CONTACTED: Final = ResidentContacted(by=OFFICER, note=sealed("约了明天"))
 REWORK: Final = ReworkOrdered(by=OFFICER, reason=sealed("还在渗水"), due=LATER)
 SUPPLEMENTED: Final = WishSupplemented(by=RESIDENT_ACTOR, words=sealed("今天又堵了"))
 WITHDRAWN: Final = WishWithdrawn(by=RESIDENT_ACTOR)
+SETTLED_ELSEWHERE: Final = WishSettledElsewhere(
+    by=COMMUNITY, outcome=Code("resolved"), note=sealed("台账：已处理")
+)
 REPORT_RECEIVED: Final = UnitReportReceived(by=PARTNER, unit=DRAINS, request=REQUEST)
 PROGRESS_RECEIVED: Final = ProgressReportReceived(
     by=PARTNER, unit=DRAINS, note=sealed("在修"), request=REQUEST
@@ -128,6 +132,7 @@ EVERY_FACT: Final[dict[str, AnyFact]] = {
         *WISH_FACTS,
         SUPPLEMENTED,
         WITHDRAWN,
+        SETTLED_ELSEWHERE,
         REPORT_RECEIVED,
         PROGRESS_RECEIVED,
         *CASE_FACTS,

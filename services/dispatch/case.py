@@ -14,6 +14,7 @@ from services.dispatch.commands import (
     Open,
     TakeRating,
     TakeReport,
+    TakeSettlement,
     TakeWithdrawal,
 )
 from services.dispatch.desk_rules import active, decide_at_desk
@@ -59,6 +60,7 @@ from shared.errors import Refused
 
 RATED: Final = Code("rated")
 WITHDRAWN: Final = Code("withdrawn")
+SETTLED_ELSEWHERE: Final = Code("settled-elsewhere")
 
 
 def decide(case: Case, command: CaseCommand) -> list[DispatchFact]:
@@ -72,6 +74,8 @@ def decide(case: Case, command: CaseCommand) -> list[DispatchFact]:
             return _take_rating(case, command)
         case TakeWithdrawal():
             return _take_withdrawal(case, command)
+        case TakeSettlement():
+            return _take_settlement(case, command)
         case TakeReport():
             return take_report(case, command)
         case Contact(unit=unit) if unit is not None:
@@ -125,6 +129,24 @@ def _take_withdrawal(case: OpenedCase, c: TakeWithdrawal) -> list[DispatchFact]:
     if isinstance(case, Closed):
         return []
     return [CaseClosed(by=c.by, reason=WITHDRAWN, wish_version=c.wish_version)]
+
+
+def _take_settlement(case: OpenedCase, c: TakeSettlement) -> list[DispatchFact]:
+    """Wherever it stands it is over, and nobody is asked any more. What was resolved here keeps
+    its resolution; the rest gets that of the list, without ever having had a deadline."""
+    if isinstance(case, Closed):
+        return []
+    closed = CaseClosed(by=c.by, reason=SETTLED_ELSEWHERE, wish_version=c.wish_version)
+    if isinstance(case, Resolved):
+        return [closed]
+    resolved = CaseResolved(
+        by=c.settled_by,
+        outcome=c.outcome,
+        note=c.note,
+        rating_asked=False,
+        on_spot=c.on_spot or None,
+    )
+    return [resolved, closed]
 
 
 def evolve(case: Case, fact: DispatchFact) -> Case:

@@ -169,7 +169,19 @@ class TakeWithdrawal:
     wish_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakeSettlement:
+    """It was dealt with outside this house (a reaction): nothing is left to do here."""
+
+    by: ActorId
+    wish_version: int
+    settled_by: ActorId
+    outcome: Code
+    note: Sealed
+    on_spot: bool = False
+
+
 DeskCommand = Accept | Decline | Refer | Dispatch | Redirect | Verify | OrderRework | Contact
 UnitCommand = Return | ReportIn | ReportProgress | Resolve
-Reacting = Open | TakeReport | TakeRating | TakeWithdrawal
+Reacting = Open | TakeReport | TakeRating | TakeWithdrawal | TakeSettlement
 CaseCommand = DeskCommand | UnitCommand | Reacting

@@ -10,6 +10,7 @@ from services.dispatch.commands import (
     Settlement,
     TakeRating,
     TakeReport,
+    TakeSettlement,
     TakeWithdrawal,
 )
 from services.dispatch.deadlines import resolution_due
@@ -19,6 +20,7 @@ from shared.contracts.intake import (
     ProgressReportReceived,
     UnitReportReceived,
     WishRated,
+    WishSettledElsewhere,
     WishSubmitted,
     WishWithdrawn,
 )
@@ -30,12 +32,13 @@ from shared.town import Town
 OPEN: Final = "open-case"
 TAKE_RATING: Final = "take-rating"
 TAKE_REPORT: Final = "take-report"
+TAKE_SETTLEMENT: Final = "take-settlement"
 TAKE_WITHDRAWAL: Final = "take-withdrawal"
 
 
 def react(recorded: Recorded, _: Town) -> tuple[Reaction[CaseCommand], ...]:
-    """A wish opens its case, a rating closes or reopens it, a withdrawal closes it; what a
-    partner reported is decided by the rules of units."""
+    """A wish opens its case, a rating closes or reopens it, a withdrawal or a settlement elsewhere
+    closes it; what a partner reported is decided by the rules of units."""
     stream = stream_id("case", recorded.story)
     match recorded.fact:
         case WishSubmitted() as wish:
@@ -50,6 +53,8 @@ def react(recorded: Recorded, _: Town) -> tuple[Reaction[CaseCommand], ...]:
         case WishWithdrawn():
             by = ActorId(f"policy:{TAKE_WITHDRAWAL}")
             return (Reaction(TAKE_WITHDRAWAL, stream, TakeWithdrawal(by, recorded.version)),)
+        case WishSettledElsewhere() as settled:
+            return (Reaction(TAKE_SETTLEMENT, stream, _settlement(settled, recorded.version)),)
         case UnitReportReceived(by=by, unit=unit, request=request):
             return (Reaction(TAKE_REPORT, stream, TakeReport(by, unit, request)),)
         case ProgressReportReceived(by=by, unit=unit, request=request, note=note):
@@ -67,6 +72,17 @@ def _opening(wish: WishSubmitted, version: int) -> Open:
         area=wish.area,
         resident=wish.resident,
         settled=None if done is None else Settlement(done.by, done.outcome, done.note),
+    )
+
+
+def _settlement(settled: WishSettledElsewhere, version: int) -> TakeSettlement:
+    return TakeSettlement(
+        by=ActorId(f"policy:{TAKE_SETTLEMENT}"),
+        wish_version=version,
+        settled_by=settled.by,
+        outcome=settled.outcome,
+        note=settled.note,
+        on_spot=bool(settled.on_spot),
     )
 
 

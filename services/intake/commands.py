@@ -6,6 +6,7 @@ from shared.contracts.base import (
     ActorId,
     AreaId,
     Code,
+    EventSource,
     Request,
     ResidentId,
     Sealed,
@@ -36,6 +37,7 @@ class Submit:
     address: Sealed | None = None
     settled_on_spot: SettledOnSpot | None = None
     request: Request | None = None
+    imported_from: EventSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ class Withdraw:
     by: ActorId
     reason: Sealed | None = None
     for_them: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettleElsewhere:
+    """The list a matter was imported from says what became of it."""
+
+    by: ActorId
+    outcome: Code
+    note: Sealed
+    on_spot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +97,6 @@ class NoteCaseStand:
     closed: bool
 
 
-WishCommand = Submit | Supplement | Withdraw | Rate | ReceiveReport | NoteCaseStand
+WishCommand = (
+    Submit | Supplement | Withdraw | SettleElsewhere | Rate | ReceiveReport | NoteCaseStand
+)

@@ -7,6 +7,7 @@ from services.intake.commands import (
     NoteCaseStand,
     Rate,
     ReceiveReport,
+    SettleElsewhere,
     Submit,
     Supplement,
     WishCommand,
@@ -20,6 +21,7 @@ from shared.contracts.intake import (
     RatingInvited,
     UnitReportReceived,
     WishRated,
+    WishSettledElsewhere,
     WishSubmitted,
     WishSupplemented,
     WishWithdrawn,
@@ -75,6 +77,13 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledElsewhere:
+    """Dealt with outside this house; the case has not followed yet."""
+
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """Written off. `rating` is the last one given, (resolved, satisfaction)."""
 
@@ -83,7 +92,7 @@ class Closed:
     withdrawn: bool = False
 
 
-SentWish = Submitted | Rateable | Rated | Withdrawn | Closed
+SentWish = Submitted | Rateable | Rated | Withdrawn | SettledElsewhere | Closed
 Wish = Unsent | SentWish
 
 
@@ -98,6 +107,8 @@ def decide(wish: Wish, command: WishCommand) -> list[IntakeFact]:
             return _supplement(wish, command)
         case Withdraw():
             return _withdraw(wish, command)
+        case SettleElsewhere():
+            return _settle_elsewhere(wish, command)
         case Rate():
             return _rate(wish, command)
         case ReceiveReport():
@@ -128,8 +139,19 @@ def _withdraw(wish: SentWish, c: Withdraw) -> list[IntakeFact]:
     return [WishWithdrawn(by=c.by, reason=c.reason)]
 
 
+def _settle_elsewhere(wish: SentWish, c: SettleElsewhere) -> list[IntakeFact]:
+    if isinstance(wish, Rateable | Rated):
+        raise Refused("already-resolved", "it was resolved here")
+    _check_asked_for(wish)
+    return [
+        WishSettledElsewhere(by=c.by, outcome=c.outcome, note=c.note, on_spot=c.on_spot or None)
+    ]
+
+
 def _check_asked_for(wish: SentWish) -> None:
     match wish:
+        case SettledElsewhere():
+            raise Refused("already-settled", "it was settled elsewhere")
         case Withdrawn() | Closed(withdrawn=True):
             raise Refused("already-withdrawn", "the wish was withdrawn")
         case Closed():
@@ -149,14 +171,14 @@ def _note(wish: SentWish, c: NoteCaseStand) -> list[IntakeFact]:
     noted = CaseStandNoted(
         by=c.by, case_version=c.case_version, rateable=c.rateable, closed=c.closed
     )
-    if c.rateable and not isinstance(wish, Withdrawn):
+    if c.rateable and not isinstance(wish, Withdrawn | SettledElsewhere):
         return [noted, RatingInvited(by=c.by, case_version=c.case_version)]
     return [noted]
 
 
 def _rate(wish: SentWish, c: Rate) -> list[IntakeFact]:
     match wish:
-        case Submitted():
+        case Submitted() | SettledElsewhere():
             raise Refused("not-resolved-yet", "a rating is asked once the case is resolved")
         case Rateable():
             return [
@@ -198,6 +220,8 @@ def evolve(wish: Wish, fact: IntakeFact) -> Wish:
             return _stand(wish, fact)
         case WishWithdrawn():
             return Withdrawn(wish.said)
+        case WishSettledElsewhere():
+            return SettledElsewhere(wish.said)
         case WishRated():
             said = replace(wish.said, noted=max(wish.said.noted, fact.case_version))
             return Rated(said, fact.resolved, fact.satisfaction)
@@ -214,8 +238,8 @@ def _stand(wish: SentWish, fact: CaseStandNoted) -> Wish:
     if fact.closed:
         rating = (wish.resolved, wish.satisfaction) if isinstance(wish, Rated) else None
         return Closed(said, rating, withdrawn)
-    if withdrawn:
-        return Withdrawn(said)
+    if isinstance(wish, Withdrawn | SettledElsewhere):
+        return replace(wish, said=said)
     return Rateable(said) if fact.rateable else Submitted(said)
 
 

@@ -129,7 +129,8 @@ class CaseResolved(Fact):
     """办结. The unit, or whoever settled it on the spot, says it is done.
 
     `rating_asked` and `verification_asked` are the profile's word for this kind. Where both are
-    asked, the resident is invited once it was verified. On the spot there is no unit.
+    asked, the resident is invited once it was verified. On the spot, and where a list says that it
+    was settled elsewhere, there is no unit.
     """
 
     type: Literal["case-resolved.v1"] = "case-resolved.v1"

@@ -8,6 +8,7 @@ from shared.contracts.base import (
     ActorId,
     AreaId,
     Code,
+    EventSource,
     Fact,
     Request,
     ResidentId,
@@ -34,7 +35,8 @@ class WishSubmitted(Fact):
     passes on what its own officer reported. `resident` is whose matter it is, absent for what
     an officer found on patrol; `on_behalf_of` repeats it when somebody else submitted. A
     resident who submits for another is `proxy`: both may follow it and rate it. `request` is
-    the inbound event it came by.
+    the inbound event it came by; `imported_from` the list it stood on, whose reference
+    `source_ref` then is.
     """
 
     type: Literal["wish-submitted.v1"] = "wish-submitted.v1"
@@ -54,6 +56,7 @@ class WishSubmitted(Fact):
     proxy: ResidentId | None = None
     settled_on_spot: SettledOnSpot | None = None
     request: Request | None = None
+    imported_from: EventSource | None = None
 
 
 class WishSupplemented(Fact):
@@ -68,6 +71,16 @@ class WishWithdrawn(Fact):
 
     type: Literal["wish-withdrawn.v1"] = "wish-withdrawn.v1"
     reason: Sealed | None = None
+
+
+class WishSettledElsewhere(Fact):
+    """It was dealt with outside this house: the list it was imported from says what became of
+    it. It occurred when it was settled; `on_spot`, when it was taken in there."""
+
+    type: Literal["wish-settled-elsewhere.v1"] = "wish-settled-elsewhere.v1"
+    outcome: Code
+    note: Sealed
+    on_spot: Literal[True] | None = None
 
 
 class UnitReportReceived(Fact):
@@ -120,6 +133,7 @@ IntakeFact = (
     WishSubmitted
     | WishSupplemented
     | WishWithdrawn
+    | WishSettledElsewhere
     | UnitReportReceived
     | ProgressReportReceived
     | CaseStandNoted

@@ -19,6 +19,7 @@ from services.dispatch.commands import (
     Settlement,
     TakeRating,
     TakeReport,
+    TakeSettlement,
     TakeWithdrawal,
     Verify,
 )
@@ -49,6 +50,7 @@ from tests.samples import (
     REQUEST,
     REWORK,
     SETTLED,
+    SETTLED_ELSEWHERE,
     assisting,
     closed,
     on_spot,
@@ -145,6 +147,13 @@ REFER: Final = Refer(by=COMMUNITY, to=Code("police"), reason=sealed("属公安�
 CONTACT: Final = Contact(by=OFFICER, note=sealed("约了明天"))
 VERIFY: Final = Verify(by=OFFICER)
 ORDER_REWORK: Final = OrderRework(by=OFFICER, reason=sealed("还在渗水"), due=LATER)
+SETTLED_OUTSIDE: Final = TakeSettlement(
+    by=POLICY,
+    wish_version=6,
+    settled_by=SETTLED_ELSEWHERE.by,
+    outcome=SETTLED_ELSEWHERE.outcome,
+    note=SETTLED_ELSEWHERE.note,
+)
 WITHDRAWAL: Final = TakeWithdrawal(by=POLICY, wish_version=6)
 
 COMMANDS: Final[dict[str, CaseCommand]] = {
@@ -177,4 +186,5 @@ COMMANDS: Final[dict[str, CaseCommand]] = {
     "a rating: solved": take_rating(solved=True),
     "a rating: not solved": take_rating(solved=False),
     "a withdrawal": WITHDRAWAL,
+    "a settlement elsewhere": SETTLED_OUTSIDE,
 }

@@ -23,6 +23,7 @@ from shared.contracts.dispatch import (
     CaseAccepted,
     CaseClosed,
     CaseReopened,
+    CaseResolved,
     DispatchFact,
     ReportNoted,
     ReportRefused,
@@ -64,6 +65,7 @@ from tests.dispatch.scenes import (
     ORDER_REWORK,
     REFER,
     SCENES,
+    SETTLED_OUTSIDE,
     SETTLEMENT,
     TO_BE_CHECKED,
     VERIFY,
@@ -87,6 +89,7 @@ from tests.samples import (
     REFERRED,
     REQUEST,
     REWORK,
+    SETTLED_ELSEWHERE,
     assisting,
     closed,
     on_spot,
@@ -419,6 +422,39 @@ def test_a_desk_that_is_cleared_is_told_from_one_that_was_done() -> None:
     case = CASE.fold((*WITH_HELP, closed("withdrawn", 6)))
     assert isinstance(case, Closed)
     assert [a.stand for a in case.file.assignments] == ["ended", "ended"]
+
+
+def settled_elsewhere(*, on_spot: bool = False) -> CaseResolved:
+    return CaseResolved(
+        by=SETTLED_ELSEWHERE.by,
+        outcome=SETTLED_ELSEWHERE.outcome,
+        note=SETTLED_ELSEWHERE.note,
+        rating_asked=False,
+        on_spot=on_spot or None,
+    )
+
+
+def test_what_was_settled_elsewhere_is_resolved_and_closed_without_ever_being_due() -> None:
+    end = (settled_elsewhere(), closed("settled-elsewhere", 6))
+    given(CASE, *AT_OPENING).when(SETTLED_OUTSIDE).then(*end)
+    case = CASE.fold((*AT_OPENING, *end))
+    assert isinstance(case, Closed)
+    assert case.file.due is None
+    there = replace(SETTLED_OUTSIDE, on_spot=True)
+    given(CASE, *AT_OPENING).when(there).then(
+        settled_elsewhere(on_spot=True), closed("settled-elsewhere", 6)
+    )
+
+
+@pytest.mark.parametrize("scene", ["accepted", "dispatched", "assisted", "rework", "reopened"])
+def test_a_settlement_elsewhere_ends_a_case_at_work_and_clears_every_desk(scene: str) -> None:
+    end = (settled_elsewhere(), closed("settled-elsewhere", 6))
+    given(CASE, *SCENES[scene]).when(SETTLED_OUTSIDE).then(*end)
+    assert live(*SCENES[scene], *end) == []
+
+
+def test_what_was_resolved_here_keeps_its_resolution_when_a_list_says_it_is_settled() -> None:
+    given(CASE, *AT_RESOLUTION).when(SETTLED_OUTSIDE).then(closed("settled-elsewhere", 6))
 
 
 def test_a_withdrawal_that_comes_too_late_changes_nothing() -> None:

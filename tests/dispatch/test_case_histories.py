@@ -38,6 +38,7 @@ from tests.dispatch.scenes import (
     OPEN,
     ORDER_REWORK,
     REFER,
+    SETTLED_OUTSIDE,
     SETTLEMENT,
     VERIFY,
     WITHDRAWAL,
@@ -78,7 +79,7 @@ RATINGS: list[CaseCommand] = [
     for version in range(2, 12)
 ]
 SETTLED_AT_ONCE = replace(OPEN, settled=SETTLEMENT)
-ENDS: list[CaseCommand] = [DECLINE, REFER, WITHDRAWAL]
+ENDS: list[CaseCommand] = [DECLINE, REFER, WITHDRAWAL, SETTLED_OUTSIDE]
 ON_THE_WAY: list[CaseCommand] = [ACCEPT, CONTACT, VERIFY, ORDER_REWORK, *RATINGS, *BY_UNITS]
 ANYTHING = st.sampled_from([OPEN, SETTLED_AT_ONCE, *ON_THE_WAY, *ENDS])
 

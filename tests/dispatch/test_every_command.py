@@ -6,7 +6,13 @@ from typing import Final, get_args
 import pytest
 
 from services.dispatch.case import CASE
-from services.dispatch.commands import CaseCommand, Contact, ReportProgress, TakeReport
+from services.dispatch.commands import (
+    CaseCommand,
+    Contact,
+    ReportProgress,
+    TakeReport,
+    TakeSettlement,
+)
 from services.dispatch.states import Case
 from shared.contracts.base import Sealed
 from shared.contracts.dispatch import DispatchFact, ReportRefused
@@ -210,6 +216,12 @@ OUTCOMES: Final[dict[str, dict[str, str]]] = {
         "→ case-closed": _AFTER_OPENING,
         ALREADY_SO: "closed",
     },
+    "a settlement elsewhere": {
+        "not-yet": "unopened",
+        "→ case-resolved + case-closed": _UNRESOLVED,
+        "→ case-closed": _RESOLVED,
+        ALREADY_SO: "closed",
+    },
 }
 """By command: what comes of it, and where."""
 
@@ -238,6 +250,9 @@ def _told(fact: DispatchFact) -> str:
 
 
 def brings_text(command: CaseCommand) -> bool:
+    """The text of a settlement elsewhere is kept by the wish, whatever the case makes of it."""
+    if isinstance(command, TakeSettlement):
+        return False
     return any(isinstance(getattr(command, field.name), Sealed) for field in fields(command))
 
 

@@ -12,6 +12,7 @@ from services.dispatch.commands import (
     Settlement,
     TakeRating,
     TakeReport,
+    TakeSettlement,
     TakeWithdrawal,
 )
 from services.dispatch.deadlines import resolution_due
@@ -46,6 +47,7 @@ from tests.samples import (
     REPORT_RECEIVED,
     REQUEST,
     SETTLED,
+    SETTLED_ELSEWHERE,
     WITHDRAWN,
 )
 
@@ -90,6 +92,23 @@ def test_a_withdrawal_is_taken_to_the_case() -> None:
     assert reaction.command == TakeWithdrawal(ActorId("policy:take-withdrawal"), 3)
 
 
+@pytest.mark.parametrize("on_spot", [True, None])
+def test_a_settlement_elsewhere_is_taken_to_the_case_with_what_the_list_says(
+    on_spot: bool | None,
+) -> None:
+    settled = SETTLED_ELSEWHERE.model_copy(update={"on_spot": on_spot})
+    (reaction,) = react(recorded(settled, version=2), a_town())
+    assert (reaction.policy, reaction.stream) == ("take-settlement", CASE_STREAM)
+    assert reaction.command == TakeSettlement(
+        ActorId("policy:take-settlement"),
+        wish_version=2,
+        settled_by=settled.by,
+        outcome=settled.outcome,
+        note=settled.note,
+        on_spot=bool(on_spot),
+    )
+
+
 def test_what_a_partner_reports_is_decided_in_its_name() -> None:
     (arrival,) = react(recorded(REPORT_RECEIVED, version=3), a_town())
     (progress,) = react(recorded(PROGRESS_RECEIVED, version=3), a_town())
@@ -104,6 +123,7 @@ def test_only_what_may_move_the_case_concerns_it() -> None:
         "wish-submitted.v1",
         "wish-rated.v1",
         "wish-withdrawn.v1",
+        "wish-settled-elsewhere.v1",
         "unit-report-received.v1",
         "progress-report-received.v1",
     }

@@ -6,6 +6,7 @@ from services.intake.commands import (
     NoteCaseStand,
     Rate,
     ReceiveReport,
+    SettleElsewhere,
     Submit,
     Supplement,
     WishCommand,
@@ -14,6 +15,7 @@ from services.intake.commands import (
 from shared.contracts.base import Sealed
 from shared.contracts.intake import IntakeFact, WishSubmitted
 from tests.build import (
+    COMMUNITY,
     DRAINS,
     OFFICER,
     POLICY,
@@ -24,7 +26,7 @@ from tests.build import (
     sealed,
     submitted,
 )
-from tests.samples import PARTNER, REQUEST, WITHDRAWN
+from tests.samples import PARTNER, REQUEST, SETTLED_ELSEWHERE, WITHDRAWN
 
 Facts = tuple[IntakeFact, ...]
 
@@ -41,9 +43,11 @@ SCENES: Final[dict[str, Facts]] = {
     "rated-unsolved": (SENT, *RESOLVED, NOT_SOLVED),
     "reopened": (SENT, *RESOLVED, NOT_SOLVED, noted(7)),
     "withdrawn": (SENT, WITHDRAWN),
+    "settled-elsewhere": (SENT, SETTLED_ELSEWHERE),
     "closed": (SENT, noted(6), noted(7, closed=True)),
     "closed-rated": (SENT, *RESOLVED, SOLVED, noted(7, closed=True)),
     "closed-withdrawn": (SENT, WITHDRAWN, noted(7, closed=True)),
+    "closed-settled": (SENT, SETTLED_ELSEWHERE, noted(2), noted(3, closed=True)),
 }
 
 
@@ -62,6 +66,9 @@ def rate(*, solved: bool, satisfaction: int = 4, words: Sealed | None = None) ->
 SUPPLEMENT: Final = Supplement(RESIDENT_ACTOR, sealed("今天又堵了"))
 WITHDRAW: Final = Withdraw(RESIDENT_ACTOR)
 WITHDRAW_BECAUSE: Final = Withdraw(RESIDENT_ACTOR, sealed("已自行解决"))
+SETTLE_ELSEWHERE: Final = SettleElsewhere(
+    COMMUNITY, SETTLED_ELSEWHERE.outcome, SETTLED_ELSEWHERE.note
+)
 ARRIVAL: Final = ReceiveReport(PARTNER, DRAINS, REQUEST)
 PROGRESS: Final = ReceiveReport(PARTNER, DRAINS, REQUEST, sealed("在修"))
 
@@ -71,6 +78,7 @@ COMMANDS: Final[dict[str, WishCommand]] = {
     "withdraw": WITHDRAW,
     "withdraw with a reason": WITHDRAW_BECAUSE,
     "staff withdraw": Withdraw(OFFICER, for_them=True),
+    "settle elsewhere": SETTLE_ELSEWHERE,
     "rate: solved": rate(solved=True),
     "rate: solved, less content": rate(solved=True, satisfaction=3),
     "rate: solved, with words": rate(solved=True, words=sealed("很满意")),

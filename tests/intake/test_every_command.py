@@ -14,16 +14,18 @@ NEWS: Final = (Supplement, ReceiveReport)
 """Said again, it is said again."""
 
 _SENT: Final = (
-    "submitted rateable rated rated-unsolved reopened withdrawn "
-    "closed closed-rated closed-withdrawn"
+    "submitted rateable rated rated-unsolved reopened withdrawn settled-elsewhere "
+    "closed closed-rated closed-withdrawn closed-settled"
 )
 _WITHDRAWN: Final = "withdrawn closed-withdrawn"
+_SETTLED: Final = "settled-elsewhere"
+_CLOSED: Final = "closed closed-rated closed-settled"
 _RATE: Final = {
     "unknown-wish": "unsent",
-    "not-resolved-yet": "submitted reopened",
+    "not-resolved-yet": f"submitted reopened {_SETTLED}",
     "→ wish-rated": "rateable",
     "already-withdrawn": _WITHDRAWN,
-    "already-closed": "closed",
+    "already-closed": "closed closed-settled",
 }
 
 OUTCOMES: Final[dict[str, dict[str, str]]] = {
@@ -32,21 +34,24 @@ OUTCOMES: Final[dict[str, dict[str, str]]] = {
         "unknown-wish": "unsent",
         "→ wish-supplemented": "submitted rateable rated rated-unsolved reopened",
         "already-withdrawn": _WITHDRAWN,
-        "already-closed": "closed closed-rated",
+        "already-settled": _SETTLED,
+        "already-closed": _CLOSED,
     },
     "withdraw": {
         "unknown-wish": "unsent",
         "→ wish-withdrawn": "submitted rateable reopened",
         "already-rated": "rated rated-unsolved",
         ALREADY_SO: _WITHDRAWN,
-        "already-closed": "closed closed-rated",
+        "already-settled": _SETTLED,
+        "already-closed": _CLOSED,
     },
     "withdraw with a reason": {
         "unknown-wish": "unsent",
         "→ wish-withdrawn": "submitted rateable reopened",
         "already-rated": "rated rated-unsolved",
         "already-withdrawn": _WITHDRAWN,
-        "already-closed": "closed closed-rated",
+        "already-settled": _SETTLED,
+        "already-closed": _CLOSED,
     },
     "staff withdraw": {
         "unknown-wish": "unsent",
@@ -54,7 +59,16 @@ OUTCOMES: Final[dict[str, dict[str, str]]] = {
         "rating-awaited": "rateable",
         "already-rated": "rated rated-unsolved",
         ALREADY_SO: _WITHDRAWN,
-        "already-closed": "closed closed-rated",
+        "already-settled": _SETTLED,
+        "already-closed": _CLOSED,
+    },
+    "settle elsewhere": {
+        "unknown-wish": "unsent",
+        "→ wish-settled-elsewhere": "submitted reopened",
+        "already-resolved": "rateable rated rated-unsolved",
+        "already-withdrawn": _WITHDRAWN,
+        "already-settled": _SETTLED,
+        "already-closed": _CLOSED,
     },
     "rate: solved": {
         **_RATE,
@@ -72,14 +86,14 @@ OUTCOMES: Final[dict[str, dict[str, str]]] = {
     "a partner reports progress": {"unknown-wish": "unsent", "→ progress-report-received": _SENT},
     "the case said before": {
         "unknown-wish": "unsent",
-        "→ case-stand-noted": "submitted withdrawn",
+        "→ case-stand-noted": "submitted withdrawn settled-elsewhere closed-settled",
         ALREADY_SO: "rateable rated rated-unsolved reopened closed closed-rated closed-withdrawn",
     },
     "the case is resolved": {"unknown-wish": "unsent", "→ case-stand-noted": _SENT},
     "the case is to be rated": {
         "unknown-wish": "unsent",
-        "→ case-stand-noted": "withdrawn",
-        "→ case-stand-noted + rating-invited": _SENT.replace(" withdrawn", ""),
+        "→ case-stand-noted": "withdrawn settled-elsewhere",
+        "→ case-stand-noted + rating-invited": _SENT.replace(" withdrawn settled-elsewhere", ""),
     },
     "the case is closed": {"unknown-wish": "unsent", "→ case-stand-noted": _SENT},
 }
@@ -118,7 +132,8 @@ def test_what_is_said_comes_to(command: str, scene: str, outcome: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_what_is_said_twice_adds_nothing_and_loses_no_text(command: WishCommand) -> None:
     """What is supplemented or reported twice was said twice."""
-    loses_text = getattr(command, "words", None) or getattr(command, "reason", None)
+    texts = (getattr(command, field, None) for field in ("words", "reason", "note"))
+    loses_text = any(texts)
     for scene in SCENES.values():
         try:
             facts = WISH.decide(WISH.fold(scene), command)

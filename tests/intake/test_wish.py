@@ -1,5 +1,6 @@
 """Rules of a wish, told as given / when / then: one story after the other."""
 
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -13,6 +14,7 @@ from services.intake.wish import (
     Rateable,
     Rated,
     Said,
+    SettledElsewhere,
     Submitted,
     Unsent,
     Wish,
@@ -40,6 +42,7 @@ from tests.intake.scenes import (
     RESOLVED,
     SCENES,
     SENT,
+    SETTLE_ELSEWHERE,
     SOLVED,
     SUPPLEMENT,
     WITHDRAW,
@@ -48,7 +51,14 @@ from tests.intake.scenes import (
     rate,
     submit,
 )
-from tests.samples import PROGRESS_RECEIVED, REPORT_RECEIVED, SETTLED, SUPPLEMENTED, WITHDRAWN
+from tests.samples import (
+    PROGRESS_RECEIVED,
+    REPORT_RECEIVED,
+    SETTLED,
+    SETTLED_ELSEWHERE,
+    SUPPLEMENTED,
+    WITHDRAWN,
+)
 from tests.spec import facts_or_none, given, tried
 
 NEIGHBOUR = ResidentId("0cc175b9c0f1b6a831c399e269772661")
@@ -159,6 +169,30 @@ def test_whoever_asked_may_ask_no_longer(scene: str) -> None:
 def test_a_second_reason_is_refused_so_that_it_is_not_lost() -> None:
     given(WISH, *SCENES["withdrawn"]).when(WITHDRAW_BECAUSE).refused("already-withdrawn")
     given(WISH, *SCENES["withdrawn"]).when(WITHDRAW).then()
+
+
+def test_a_list_says_once_what_became_of_a_matter() -> None:
+    given(WISH, SENT).when(SETTLE_ELSEWHERE).then_each_time(SETTLED_ELSEWHERE)
+    given(WISH, SENT, SETTLED_ELSEWHERE).when(SETTLE_ELSEWHERE).refused("already-settled")
+
+
+def test_what_a_list_calls_settled_on_the_spot_is_told_so() -> None:
+    there = SETTLED_ELSEWHERE.model_copy(update={"on_spot": True})
+    given(WISH, SENT).when(replace(SETTLE_ELSEWHERE, on_spot=True)).then_each_time(there)
+
+
+def test_what_was_resolved_here_is_not_settled_elsewhere() -> None:
+    given(WISH, *SCENES["rateable"]).when(SETTLE_ELSEWHERE).refused("already-resolved")
+    given(WISH, *SCENES["withdrawn"]).when(SETTLE_ELSEWHERE).refused("already-withdrawn")
+
+
+def test_nobody_is_asked_about_what_was_settled_elsewhere() -> None:
+    """Also where the case was resolved here a moment before the list said so."""
+    settled = (SENT, SETTLED_ELSEWHERE)
+    given(WISH, *settled).when(note(6, rateable=True)).then(noted(6, rateable=True))
+    assert WISH.fold((*settled, noted(6, rateable=True))) == SettledElsewhere(said(6))
+    given(WISH, *settled).when(rate(solved=True)).refused("not-resolved-yet")
+    assert WISH.fold(SCENES["closed-settled"]) == Closed(said(3))
 
 
 def test_a_withdrawn_wish_stays_withdrawn_when_its_case_closes() -> None:

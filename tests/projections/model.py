@@ -171,7 +171,7 @@ class History:
             case "submitted":
                 return [self.open]
             case "opened":
-                return [self.accept, self.decline, self.settle]
+                return [self.accept, self.decline, self.settle, self.settle_elsewhere]
             case "accepted":
                 return [self.dispatch, self.refer, self.withdraw]
             case "dispatched":
@@ -208,6 +208,11 @@ class History:
     def settle(self) -> None:
         self.accept()
         self._say("resolved", self._resolved(on_spot=True))
+
+    def settle_elsewhere(self) -> None:
+        done = self._resolved(on_spot=False).model_copy(update={"rating_asked": False})
+        over = CaseClosed(by=POLICY, reason=Code("settled-elsewhere"), wish_version=2)
+        self._say("closed", done, over)
 
     def dispatch(self) -> None:
         self.lead = self._named("lead")

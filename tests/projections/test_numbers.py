@@ -56,6 +56,7 @@ TO_RESOLVED = ("open", "accept", "dispatch", "report", "resolve")
         ((*TO_RESOLVED, "rework"), ["received", "open"]),
         ((*TO_RESOLVED, "reopen"), ["received", "open"]),
         (("open", "settle"), ["received", "resolved", "on_the_spot"]),
+        (("open", "settle_elsewhere"), ["received", "resolved", "closed", "fast"]),
         (("open", "settle", "close"), ["received", "resolved", "closed", "on_the_spot"]),
         (("open", "settle", "reopen"), ["received", "open"]),
         (("open", "settle", "reopen", "dispatch", "report"), ["received", "open"]),
@@ -74,6 +75,16 @@ def test_fast_is_what_is_resolved_within_the_hours_the_profile_says() -> None:
     """Five steps after the submission, each so many hours apart; 48 are fast."""
     assert "fast" in row_after(*TO_RESOLVED, hours_apart=9)["numbers"]  # type: ignore[operator]
     assert row_after(*TO_RESOLVED, hours_apart=10)["numbers"] == ["received", "resolved"]
+
+
+def test_what_was_settled_elsewhere_is_fast_by_when_it_was_settled_not_by_when_it_came_here() -> (
+    None
+):
+    """The steps are so many hours apart; the settlement is the second after the submission."""
+    for hours, fast in ((50, False), (20, True)):
+        counted = row_after("open", "settle_elsewhere", hours_apart=hours)["numbers"]
+        assert ("fast" in counted) is fast  # type: ignore[operator]  # a list
+        assert "on_the_spot" not in counted  # type: ignore[operator]
 
 
 def test_where_the_profile_says_no_hours_nothing_is_fast() -> None:

@@ -61,7 +61,14 @@ from tests.dispatch.scenes import (
     report_progress,
     resolve,
 )
-from tests.intake.scenes import ARRIVAL, PROGRESS, SUPPLEMENT, WITHDRAW, rate
+from tests.intake.scenes import (
+    ARRIVAL,
+    PROGRESS,
+    SETTLE_ELSEWHERE,
+    SUPPLEMENT,
+    WITHDRAW,
+    rate,
+)
 from tests.samples import SETTLED
 from tests.spec import tried
 
@@ -227,7 +234,7 @@ STEPS: st.SearchStrategy[WishCommand | CaseCommand] = st.one_of(
     st.builds(give_back, UNITS),
     st.builds(resolve, UNITS, rating=st.booleans(), check=st.booleans()),
     st.builds(rate, solved=st.booleans(), satisfaction=st.integers(1, 5)),
-    st.sampled_from([SUPPLEMENT, WITHDRAW, ARRIVAL, PROGRESS]),
+    st.sampled_from([SUPPLEMENT, WITHDRAW, SETTLE_ELSEWHERE, ARRIVAL, PROGRESS]),
 )
 DELIVERIES = st.tuples(st.sampled_from(["wish", "case"]), st.integers(1, 3))
 STORIES = st.sampled_from([STORY, OTHER_STORY])
