@@ -81,11 +81,19 @@ class Asked:
 
     async def wait(self, arrivals: Arrivals, story: StoryId, seconds: float) -> None:
         """Wait for `at_least`. Raises NotYet, or Refused when it is about another story."""
-        if self.at_least is None:
-            return
-        position = parse_position(self.at_least)
-        position.check_story(story)
-        await wait_for(arrivals, position, seconds)
+        await await_position(self.at_least, arrivals, story, seconds)
+
+
+async def await_position(
+    at_least: str | None, arrivals: Arrivals, story: StoryId, seconds: float
+) -> None:
+    """Wait for a position, if one is said. Raises NotYet, or Refused when it is about another
+    story."""
+    if at_least is None:
+        return
+    position = parse_position(at_least)
+    position.check_story(story)
+    await wait_for(arrivals, position, seconds)
 
 
 def asked(operation: str, *roles: Role) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Generic, Literal, Protocol, TypeVar, cast
 
@@ -66,11 +66,13 @@ class Order(Generic[S, C]):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of an order; `position` is what to wait for to see it."""
+    """What became of an order; `position` is what to wait for to see it. `before`: this is the
+    first answer, given again."""
 
     position: FactId
     recorded: datetime | None
     said: Literal["decided", "already-so"]
+    before: bool = field(default=False, compare=False)
 
 
 class Sealers(Protocol):
@@ -100,9 +102,8 @@ class Handler(Generic[S, C, F]):
         loaded = not order.opens
         history = await self._store.load(order.stream) if loaded else History(order.stream)
         for attempt in range(1, ATTEMPTS + 1):
-            if earlier := history.decided_by(order.cause.command_id):
-                await self._check_same_request(order, earlier)
-                return Handled(earlier.position, earlier.recorded, "decided")
+            if earlier := await self._decided_before(order, history):
+                return earlier
             try:
                 commit = await self._decide(order, history)
                 if commit is None:
@@ -121,6 +122,17 @@ class Handler(Generic[S, C, F]):
                 return Handled(commit.position, commit.recorded, "decided")
             history, loaded = await self._store.load(order.stream), True
         raise Conflict(order.stream)
+
+    async def rehearse(self, order: Order[S, C]) -> Handled:
+        """What `handle` would answer now. Stores nothing, if `prepare` does not; `recorded` is
+        when it would have been. Raises Refused, KeyMissing."""
+        history = await self._store.load(order.stream)
+        if earlier := await self._decided_before(order, history):
+            return earlier
+        commit = await self._decide(order, history)
+        if commit is None:
+            return Handled(fact_id(order.stream, history.version), None, "already-so")
+        return Handled(commit.position, commit.recorded, "decided")
 
     async def state(self, stream: StreamId) -> S:
         """The state of a stream now."""
@@ -152,6 +164,13 @@ class Handler(Generic[S, C, F]):
             recorded=now,
             request=seal,
         )
+
+    async def _decided_before(self, order: Order[S, C], history: History) -> Handled | None:
+        earlier = history.decided_by(order.cause.command_id)
+        if earlier is None:
+            return None
+        await self._check_same_request(order, earlier)
+        return Handled(earlier.position, earlier.recorded, "decided", before=True)
 
     async def _check_same_request(self, order: Order[S, C], earlier: Commit) -> None:
         if order.request is None or earlier.request is None:

@@ -99,6 +99,8 @@ class Profile(_File):
     """Authorities outside the house that a matter may be referred to."""
     fast_within_hours: Annotated[int, Field(gt=0)] | None = None
     """A case resolved within so many hours of its submission counts as fast."""
+    import_back_days: Annotated[int, Field(ge=0)] = 3650
+    """How many days back the matters of an imported list may reach."""
     invented: tuple[str, ...] = ()
 
     @field_validator("time_zone")
@@ -172,11 +174,23 @@ class Profile(_File):
         if occurred is None:
             return
         back = self.occurred_back_hours.roles.get(Code(role), self.occurred_back_hours.default)
-        if occurred > now:
-            raise Refused("occurred-ahead", "occurred lies in the future", field=field)
-        if occurred < now - timedelta(hours=back):
-            detail = f"{role} may claim at most {back} hours back"
-            raise Refused("occurred-too-far-back", detail, field=field)
+        _check_span(
+            occurred, now, timedelta(hours=back), field, f"{role} may claim", f"{back} hours"
+        )
+
+    def check_imported(self, occurred: datetime, now: datetime, field: str = "occurred") -> None:
+        """Raises Refused when it lies ahead, or further back than a list may reach."""
+        back = self.import_back_days
+        _check_span(occurred, now, timedelta(days=back), field, "a list may reach", f"{back} days")
+
+
+def _check_span(
+    occurred: datetime, now: datetime, back: timedelta, field: str, who: str, most: str
+) -> None:
+    if occurred > now:
+        raise Refused("occurred-ahead", "occurred lies in the future", field=field)
+    if occurred < now - back:
+        raise Refused("occurred-too-far-back", f"{who} at most {most} back", field=field)
 
 
 class Unit(_File):

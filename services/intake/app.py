@@ -4,11 +4,12 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from services.intake.api import WishDesk, Wishes, routes
 from services.intake.claims import Claims
 from services.intake.gate import Gate
+from services.intake.imports import ImportDesk, import_routes
 from services.intake.partner_orders import PartnerOrders
 from services.intake.partner_topics import PartnerTopics
 from services.intake.policies import react
@@ -58,10 +59,13 @@ def create(house: House) -> FastAPI:
         await claims.close()
         await keys.close()
 
-    desk = WishDesk(wishes, keys, house.towns, service.arrivals, house.settings.wait_seconds)
+    waits = service.arrivals, house.settings.wait_seconds
+    endpoints = APIRouter()
+    endpoints.include_router(routes(WishDesk(wishes, keys, house.towns, *waits)))
+    endpoints.include_router(import_routes(ImportDesk(wishes, keys, house.towns, *waits)))
     return create_app(
         "wishgrid intake",
-        routes(desk),
+        endpoints,
         house.doorkeeper,
         service.ready,
         house.towns.examples(),

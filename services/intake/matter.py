@@ -1,7 +1,7 @@
 """A matter as somebody hands it in, over HTTP or Kafka, and the command it becomes."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
@@ -10,6 +10,7 @@ from shared.commands import Line, Words
 from shared.contracts.base import (
     ActorId,
     CommandId,
+    EventSource,
     Request,
     ResidentId,
     SourceRef,
@@ -20,9 +21,8 @@ from shared.contracts.base import (
 from shared.contracts.intake import SettledOnSpot
 from shared.errors import Refused
 from shared.handling import Prepared
-from shared.keystore import KeyWriter
 from shared.profile import AreaText, CodeText, Profile
-from shared.sealing import Sealer, normalised_phone
+from shared.sealing import InstallationKeys, Sealer, normalised_phone
 
 _TITLE_LENGTH: Final = 30
 
@@ -41,7 +41,7 @@ class Settled(BaseModel):
     note: Words = Field(examples=["当场劝离，通道已恢复。"])
 
 
-class Matter(BaseModel):
+class Description(BaseModel):
     """What is the matter. Kinds, categories and areas are those of the town's profile."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -62,6 +62,11 @@ class Matter(BaseModel):
         description="a resident's matter that somebody else brings; so is any with a phone "
         "or a name that staff or a system sends",
     )
+
+
+class Matter(Description):
+    """What is the matter, and whether it was done there and then."""
+
     settled_on_spot: Settled | None = Field(
         None, description="it was done when it was taken in; not for residents", examples=[None]
     )
@@ -70,7 +75,7 @@ class Matter(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Author:
     """Whoever hands a matter in. `account` is a resident's; `command` tells an unknown resident
-    from all others; `request` is the inbound event, if it came by one."""
+    from all others; `request` is the inbound event, if it came by one, `imported_from` the list."""
 
     town: TownId
     actor: ActorId
@@ -78,6 +83,18 @@ class Author:
     command: CommandId
     account: str | None = None
     request: Request | None = None
+    imported_from: EventSource | None = None
+
+
+class Subjects(Protocol):
+    """Makes residents, and the keys of what is sealed for them or for a story."""
+
+    @property
+    def installation(self) -> InstallationKeys: ...
+
+    async def resident(self, blind_index: str) -> ResidentId: ...
+
+    async def ensure(self, subject: SubjectId) -> Sealer: ...
 
 
 def check_matter(profile: Profile, matter: Matter, author: Author) -> None:
@@ -95,7 +112,7 @@ def check_matter(profile: Profile, matter: Matter, author: Author) -> None:
 
 
 async def submission(
-    keys: KeyWriter, matter: Matter, author: Author, story: StoryId, ref: SourceRef | None
+    keys: Subjects, matter: Matter, author: Author, story: StoryId, ref: SourceRef | None
 ) -> Prepared[WishCommand]:
     """The matter as a command, with its texts sealed for whoever it is about."""
     themselves = await _account_holder(keys, author)
@@ -123,6 +140,7 @@ async def submission(
         address=sealer.seal_some(story, "address", matter.address),
         settled_on_spot=_settled(matter.settled_on_spot, author, story, sealer),
         request=author.request,
+        imported_from=author.imported_from,
     )
     return Prepared(command, sealer)
 
@@ -136,13 +154,13 @@ def _settled(
     return SettledOnSpot(outcome=done.outcome, by=author.submitted_by, note=note)
 
 
-async def _account_holder(keys: KeyWriter, author: Author) -> ResidentId | None:
+async def _account_holder(keys: Subjects, author: Author) -> ResidentId | None:
     if author.account is None:
         return None
     return await keys.resident(keys.installation.blind(author.town, "account", author.account))
 
 
-async def _somebody_else(keys: KeyWriter, matter: Matter, author: Author) -> ResidentId | None:
+async def _somebody_else(keys: Subjects, matter: Matter, author: Author) -> ResidentId | None:
     """Whose matter it is; None for what an officer found and nobody brought.
 
     Who gives no phone is a new resident, and a retry of the same command finds them again.

@@ -40,7 +40,7 @@ Grants = Mapping[TownId, Partner]
 
 
 def story_of_ref(town: TownId, source: EventSource, ref: SourceRef) -> StoryId:
-    """The story of a partner's own reference, by arithmetic: no table is kept."""
+    """The story of a reference in a partner's system or a list, by arithmetic: no table is kept."""
     return StoryId(str(uuid.uuid5(_STORIES, "\0".join((town, source, ref)))))
 
 

@@ -26,6 +26,7 @@ TOWN, COMMUNITY_AREA, POST = "t3", "t3/west", "police-post"
 RUNS = [
     ("intake", Role.RESIDENT),
     ("intake", Role.OFFICER),
+    ("intake", Role.COMMUNITY),
     ("dispatch", Role.COMMUNITY),
     ("dispatch", Role.UNIT),
     ("projections", Role.RESIDENT),

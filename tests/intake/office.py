@@ -7,11 +7,12 @@ from typing import Any, Final, cast
 
 import bson
 from bson.raw_bson import RawBSONDocument
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 from pymongo.errors import BulkWriteError
 
 from services.intake.api import WishDesk, Wishes, routes
+from services.intake.imports import ImportDesk, import_routes
 from services.intake.wish import WISH
 from shared.access import ApiKey, Role
 from shared.contracts.base import AreaId, CommandId, StoryId, TownId
@@ -120,12 +121,14 @@ class Office:
         params: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Response:
+        """The answer to one request about a wish."""
+        return await self.ask(f"/v1/wishes{path}", who, params=params or {}, **request)
+
+    async def ask(self, path: str, who: Mapping[str, str], **request: Any) -> Response:
         """The answer to one request; a bug of ours is an answer too."""
         transport = ASGITransport(self.app, raise_app_exceptions=False)
         async with AsyncClient(transport=transport, base_url="http://town") as client:
-            return await client.post(
-                f"/v1/wishes{path}", headers=who, params=params or {}, **request
-            )
+            return await client.post(path, headers=who, **request)
 
     async def sent(self, who: Mapping[str, str], **changes: Any) -> StoryId:
         """A wish taken in."""
@@ -156,7 +159,9 @@ class Office:
 def _built() -> tuple[FastAPI, Shelf, Keys, Arrivals]:
     store, keys, arrivals, towns = Shelf(), Keys(), Arrivals(), Towns(some_towns())
     wishes: Wishes = Wishes(WISH, store, HandClock(), keys)
-    desk = WishDesk(wishes, keys, towns, arrivals, 0.1)
+    endpoints = APIRouter()
+    endpoints.include_router(routes(WishDesk(wishes, keys, towns, arrivals, 0.1)))
+    endpoints.include_router(import_routes(ImportDesk(wishes, keys, towns, arrivals, 0.1)))
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -166,7 +171,7 @@ def _built() -> tuple[FastAPI, Shelf, Keys, Arrivals]:
         return {}
 
     doorkeeper = IDENTITY.doorkeeper(HOTLINE)
-    app = create_app("intake", routes(desk), doorkeeper, ready, towns.examples(), lifespan)
+    app = create_app("intake", endpoints, doorkeeper, ready, towns.examples(), lifespan)
     return app, store, keys, arrivals
 
 

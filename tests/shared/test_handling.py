@@ -139,6 +139,21 @@ async def test_a_retry_gets_its_first_answer_even_where_a_rule_would_now_refuse(
     assert await desk.do("k1", limit=1) == first
 
 
+async def test_a_rehearsal_answers_as_the_deed_would_and_stores_nothing(desk: Desk) -> None:
+    rehearsed = await desk.handler.rehearse(desk.order("k1"))
+    assert await desk.version() == 0
+    done = await desk.do("k1")
+    assert done == rehearsed
+    assert (done.before, rehearsed.before) == (False, False)
+    again = await desk.handler.rehearse(desk.order("k1"))
+    assert (again, again.before) == (done, True)
+    assert (await desk.do("k1")).before
+    assert (await desk.handler.rehearse(desk.order("k2"))).said == "already-so"
+    with pytest.raises(Refused, match="another request"):
+        await desk.handler.rehearse(desk.order("k1", 1))
+    assert await desk.version() == 1
+
+
 async def test_the_same_key_for_another_request_is_refused(desk: Desk) -> None:
     await desk.do("k1")
     with pytest.raises(Refused) as refusal:

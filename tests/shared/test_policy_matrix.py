@@ -12,6 +12,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from services.dispatch import api as dispatch
 from services.dispatch import unit_api as units
 from services.intake import api as intake
+from services.intake import imports
 from services.projections import api as projections
 from shared.access import Role
 from shared.web import api_routes, create_app, roles_of
@@ -34,7 +35,7 @@ def both(*routers: APIRouter) -> APIRouter:
 
 
 ROUTES: dict[str, Callable[[], APIRouter]] = {
-    "intake": lambda: intake.routes(absent()),
+    "intake": lambda: both(intake.routes(absent()), imports.import_routes(absent())),
     "dispatch": lambda: both(dispatch.routes(absent()), units.unit_routes(absent())),
     "projections": lambda: projections.routes(absent(), absent()),
 }
@@ -45,6 +46,7 @@ MAY: dict[str, set[Role]] = {
     "supplement": {R, O, C, S},
     "withdraw": {R, O, C, S},
     "rate": {R},
+    "import_matter": {C, S, Y},
     "accept": {C, S},
     "decline": {C, S},
     "refer": {C, S},

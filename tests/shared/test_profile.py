@@ -17,8 +17,14 @@ LATER: dict[str, Any] = {
     "decline_rules": {"in-court": "已进入司法程序"},
     "owners": {"police": "公安机关"},
     "fast_within_hours": 48,
+    "import_back_days": 365,
 }
-NOTHING: dict[str, Any] = {"decline_rules": {}, "owners": {}, "fast_within_hours": None}
+NOTHING: dict[str, Any] = {
+    "decline_rules": {},
+    "owners": {},
+    "fast_within_hours": None,
+    "import_back_days": 3650,
+}
 
 
 def said_first() -> dict[str, Any]:
@@ -69,6 +75,7 @@ def test_days_are_those_of_the_towns_zone() -> None:
     [
         {"fast_within_hours": 0},
         {"fast_within_hours": -1},
+        {"import_back_days": -1},
         {"decline_rules": {"In Court": "x"}},
         {"owners": {"": "x"}},
         {"occurred_back_hours": {"default": -1}},
@@ -98,3 +105,15 @@ def test_what_is_claimed_is_checked_under_the_name_it_was_sent_by() -> None:
     with pytest.raises(Refused) as refusal:
         profile().check_occurred("system", NOW + timedelta(seconds=1), NOW, field="time")
     assert (refusal.value.code, refusal.value.field) == ("occurred-ahead", "time")
+
+
+def test_a_list_reaches_as_far_back_as_the_profile_says_and_no_role_that_far() -> None:
+    known, day = profile(import_back_days=400), timedelta(days=1)
+    known.check_imported(NOW - 400 * day, NOW)
+    for at, code in ((NOW - 401 * day, "too-far-back"), (NOW + day, "ahead")):
+        with pytest.raises(Refused) as refusal:
+            known.check_imported(at, NOW, "settled.occurred")
+        assert refusal.value.code == f"occurred-{code}"
+        assert refusal.value.field == "settled.occurred"
+    with pytest.raises(Refused, match="at most 72 hours back"):
+        known.check_occurred("community", NOW - 400 * day, NOW)
