@@ -11,6 +11,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from deploy.cli.doctor import doctor
+from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
 from deploy.local.errors import InstallFirst, StartFailed
@@ -25,6 +26,8 @@ app.add_typer(profile, name="profile")
 
 _SHOWN = 100
 """So many findings are printed."""
+
+app.command("import")(import_list)
 
 Folder = Annotated[Path | None, typer.Option(help="keep data and logs here (else temporary)")]
 
