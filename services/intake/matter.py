@@ -46,17 +46,24 @@ class Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    kind: CodeText = Field(examples=["kind"])
-    category: CodeText = Field(examples=["category"])
+    kind: CodeText = Field(description="one of the town's kinds of matter", examples=["kind"])
+    category: CodeText = Field(description="one of the kind's categories", examples=["category"])
     area: AreaText = Field(examples=["town/community/grid"])
-    channel: CodeText = Field(examples=["channel"])
-    words: Words = Field(examples=["3号楼下水道堵了,污水流到路上。"])
+    channel: CodeText = Field(description="how it came in", examples=["channel"])
+    words: Words = Field(
+        description="what is the matter, as it was said",
+        examples=["3号楼下水道堵了,污水流到路上。"],
+    )
     title: Line | None = Field(
         None, description="the first words, if absent", examples=["下水道堵了"]
     )
-    name: Line | None = Field(None, examples=["住户甲"])
-    phone: PhoneText | None = Field(None, examples=["13800000000"])
-    address: Line | None = Field(None, examples=["3号楼2单元"])
+    name: Line | None = Field(None, description="of the resident", examples=["住户甲"])
+    phone: PhoneText | None = Field(
+        None,
+        description="of the resident, who is found again by it",
+        examples=["13800000000"],
+    )
+    address: Line | None = Field(None, description="where it is", examples=["3号楼2单元"])
     on_behalf_of_resident: StrictBool = Field(
         False,
         description="a resident's matter that somebody else brings; so is any with a phone "

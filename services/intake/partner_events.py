@@ -29,13 +29,15 @@ class _Named(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    town: Annotated[TownId, StringConstraints(pattern=CODE)] | None = None
+    town: Annotated[TownId, StringConstraints(pattern=CODE)] | None = Field(
+        None, description="the town, where you speak for several"
+    )
 
 
 class WishEvent(Matter, _Named):
     """`wish-submitted`, `hazard-raised`: a matter under the partner's own reference."""
 
-    ref: RefText
+    ref: RefText = Field(description="your own reference, by which you name it from now on")
     submitted_by: (
         Annotated[ActorId, StringConstraints(pattern=r"^(officer|unit):[A-Za-z0-9._-]{1,64}$")]
         | None
@@ -45,12 +47,12 @@ class WishEvent(Matter, _Named):
 class ReportEvent(_Named):
     """`unit-reported`: a unit reports in to a case, named by `ref` or by `story`."""
 
-    unit: UnitText
-    ref: RefText | None = None
+    unit: UnitText = Field(description="the unit that was named for the case")
+    ref: RefText | None = Field(None, description="the reference under which it was submitted")
     ref_source: SourceText | None = Field(
         None, description="the source under which it was submitted, if not this event's own"
     )
-    story: StoryText | None = None
+    story: StoryText | None = Field(None, description="the story, for a case that is not yours")
 
     @model_validator(mode="after")
     def _named_once(self) -> "ReportEvent":
@@ -62,7 +64,7 @@ class ReportEvent(_Named):
 class ProgressEvent(ReportEvent):
     """`progress-reported`: how far the unit is."""
 
-    note: Words
+    note: Words = Field(description="how far it is, in words")
 
 
 def body_as(model: type[M], body: Mapping[str, Any]) -> M:

@@ -6,8 +6,9 @@ and the name of a field; never what the event said.
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from shared.contracts.answer_codes import ANSWER_CODES
 from shared.contracts.base import EventId, EventSource, FactId, PartnerId, Request, StoryId
 from shared.contracts.dispatch import ProgressReported, ReportNoted, ReportRefused, UnitReported
 from shared.contracts.intake import WishSubmitted
@@ -20,17 +21,25 @@ class EventAnswer(BaseModel):
     """Accepted: `story` and `position` say where to see it. Refused: `code` names the rule,
     `field` what it is about. `place` (topic, partition, offset) stands in for an unreadable id."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     said: Literal["accepted", "refused"]
     source: EventSource | None = None
+    """Of the event that is answered, as you sent it."""
     id: EventId | None = None
+    """Of the event that is answered, as you sent it; the key of the record too."""
     story: StoryId | None = None
+    """The story it became part of; of a reference that was taken, the one that has it."""
     version: int | None = None
+    """The version of the fact in its stream."""
     position: FactId | None = None
-    code: str | None = None
+    """The fact that decided it: pass it as `at_least` to the read API."""
+    code: str | None = Field(None, json_schema_extra={"x-codes": dict(ANSWER_CODES)})
+    """The rule that said no, where it is refused. Codes are stable; expect new ones."""
     field: str | None = None
+    """What in the event it is about, where it is about one field of ours."""
     place: str | None = None
+    """`<topic>:<partition>:<offset>` of a record whose id could not be read."""
 
 
 def answer_in(recorded: Recorded) -> tuple[Request, EventAnswer] | None:

@@ -71,6 +71,11 @@ def kind_of(stream: StreamId) -> str:
     return stream.partition("-")[0]
 
 
+def schema_name(tag: str) -> str:
+    """What `ce_dataschema` calls the schema of a type; the schema's `$id`."""
+    return f"urn:wishgrid:schema:{tag}"
+
+
 def to_wire(recorded: Recorded) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key, value and headers of the Kafka record."""
     kind = kind_of(recorded.stream)
@@ -83,7 +88,7 @@ def to_wire(recorded: Recorded) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
         "ce_type": TYPE_PREFIX + tag,
         "ce_subject": recorded.story,
         "ce_time": recorded.occurred.isoformat(timespec="milliseconds"),
-        "ce_dataschema": f"urn:wishgrid:schema:{tag}",
+        "ce_dataschema": schema_name(tag),
         "ce_streamversion": str(recorded.version),
         "ce_recordedtime": recorded.recorded.isoformat(timespec="milliseconds"),
         "ce_commandid": recorded.command_id,
