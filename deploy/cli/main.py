@@ -14,6 +14,7 @@ from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
+from deploy.cli import contract
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
@@ -23,6 +24,7 @@ from shared.town import load_towns
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(doctor)
 app.add_typer(profile, name="profile")
+app.add_typer(contract.app, name="contract")
 
 _SHOWN = 100
 """So many findings are printed."""
