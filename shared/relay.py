@@ -77,63 +77,83 @@ class Relay:
             return
         self.leading = True
         log.info("relay leads", epoch=document["epoch"])
-        feed, producer = ChangeFeed(self._commits), self._new_producer()
+        producer = self._new_producer()
         try:
             await producer.start()
-            await self._open(feed, producer, document)
-            while True:
-                commits = await feed.next()
-                await self._publish(producer, commits)
-                await self._save(feed, force=bool(commits))
-                self.fault = None
+            await self._relay(producer, document.get("token"), document.get("cluster_time"))
         finally:
             self.leading = False
             with contextlib.suppress(PyMongoError):
                 await self._lease.release()
             await abandon(producer)
-            await feed.close()
 
-    async def _open(self, feed: ChangeFeed, producer: AIOKafkaProducer, lease: Document) -> None:
-        """Go on after the saved token; where there is none any more, scan what it may miss.
+    async def _relay(
+        self, producer: AIOKafkaProducer, token: Document | None, since: Timestamp | None
+    ) -> None:
+        """Go on after the token; where the server has lost that place, scan what may be missed.
 
-        The new stream is opened first: what is committed during the scan comes after it.
+        It may say so at once, or only when the next commit comes. The new stream is opened before
+        the scan: what is committed meanwhile comes after it.
         """
-        token = lease.get("token")
-        if token is not None:
+        while True:
+            feed = ChangeFeed(self._commits)
             try:
                 await feed.open(token)
+                if token is None:
+                    await self._scan(producer, feed, since)
+                feed.cluster_time = feed.cluster_time or since
+                await self._follow(producer, feed)
             except OperationFailure as failed:
-                if failed.code not in HISTORY_LOST:
+                if token is None or failed.code not in HISTORY_LOST:
                     raise
                 log.warning("relay token lost, scanning the store", code=failed.code)
-            else:
-                feed.cluster_time = feed.cluster_time or lease.get("cluster_time")
-                return
-        await feed.open(None)
+                token, since = None, feed.cluster_time or since
+            finally:
+                await feed.close()
+
+    async def _follow(self, producer: AIOKafkaProducer, feed: ChangeFeed) -> None:
+        while True:
+            commits = await feed.next()
+            await self._publish(producer, commits)
+            await self._save(feed, force=bool(commits))
+            self.fault = None
+
+    async def _scan(
+        self, producer: AIOKafkaProducer, feed: ChangeFeed, since: Timestamp | None
+    ) -> None:
+        """Publish all that may not have been, then save where `feed` begins."""
         # The stream begins after the last write of the primary, a scan ends with the last one a
         # majority has: by waiting for a later write of our own, nothing lies between the two.
         await self._lease.renew()
-        last = await self._scan(producer, lease.get("cluster_time"))
-        feed.cluster_time = max(filter(None, (feed.cluster_time, last)), default=None)
-        await self._save(feed, force=True)
-
-    async def _scan(self, producer: AIOKafkaProducer, since: Timestamp | None) -> Timestamp | None:
-        """Publish what may not have been; the server's stamp of the last one."""
-        last: Timestamp | None = None
         start = Timestamp(max(since.time - MARGIN_SECONDS, 0) if since else 0, 0)
         chunk: list[Document] = []
         async for document in self._commits.find({"ts": {"$gte": start}}).sort("ts", ASCENDING):
             chunk.append(document)
-            last = document["ts"]
+            feed.cluster_time = max(filter(None, (feed.cluster_time, document["ts"])))
             if len(chunk) == _CHUNK:
                 await self._publish(producer, chunk)
                 await self._lease.renew()
                 chunk = []
         await self._publish(producer, chunk)
-        return last
+        await self._save(feed, force=True)
 
     async def _publish(self, producer: AIOKafkaProducer, commits: list[Document]) -> None:
-        """All of it, acknowledged; one await for all, never one each."""
+        """All of it, acknowledged. Raises Lost.
+
+        The lease is held meanwhile: where Kafka takes longer than a term, two instances would
+        else take turns with the same commits and get no further.
+        """
+        sending = asyncio.create_task(self._send(producer, commits))
+        try:
+            while not (await asyncio.wait({sending}, timeout=self._pause))[0]:
+                await self._lease.renew()
+            self.published += await sending
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send(self, producer: AIOKafkaProducer, commits: list[Document]) -> int:
+        """How many records Kafka acknowledged: all; one await for all, never one each."""
         sent: list[asyncio.Future[object]] = []
         try:
             for out in chain.from_iterable(map(self._records, commits)):
@@ -145,7 +165,7 @@ class Relay:
         finally:
             for each in sent:  # after a failure nobody asks the others what became of them
                 each.cancel()
-        self.published += len(sent)
+        return len(sent)
 
     async def _heard(self, producer: AIOKafkaProducer, topic: str) -> bool:
         """Whether there is such a topic: facts do not wait for an answer nobody can be given.

@@ -1,27 +1,16 @@
 """The relay: all that is stored arrives in Kafka, in order, and nothing is lost on the way."""
 
 import asyncio
-import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
-from bson import Timestamp
-from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from deploy.local.servers import Servers
-from shared.contracts.base import FactId
-from shared.contracts.recorded import Recorded, from_wire
-from shared.kafka import Record, fact_producer
-from shared.kafka_access import KafkaAccess
-from shared.lease import Lease, Lost
-from shared.mongo import ChangeFeed, Client, Database, Document
-from shared.mongo_store import MongoStore
+from shared.contracts.recorded import Recorded
+from shared.lease import Lost
+from shared.mongo import ChangeFeed, Client, Document
 from shared.outgoing import Outgoing
-from shared.relay import MARGIN_SECONDS, Relay
-from shared.store import Commit, History
+from shared.store import History
 from tests.conftest import (
     Reader,
     cancelled,
@@ -31,113 +20,16 @@ from tests.conftest import (
     reader,
     submitted,
     until,
-    whole_story,
     wish_commit,
 )
+from tests.shared.line import Line, assert_in_order, ce_id, first_of_each, ids, stories
 
 pytestmark = pytest.mark.stack
-
-LEASE_SECONDS = 1.0
-
-
-class Line:
-    """A store, a topic, and relays between them."""
-
-    def __init__(self, kafka: KafkaAccess, home: Database, topic: str) -> None:
-        self.kafka = kafka
-        self.home = home
-        self.topic = topic
-        self.store = MongoStore(home)
-
-    def relay(self, owner: str = "a") -> Relay:
-        """A relay under the line's one lease."""
-        lease = Lease(self.home["leases"], "relay", owner, LEASE_SECONDS)
-        return Relay(
-            self.store.commits,
-            lease,
-            facts_to(self.topic),
-            lambda: fact_producer(self.kafka, f"relay-{owner}"),
-            lease_seconds=LEASE_SECONDS,
-        )
-
-    @asynccontextmanager
-    async def running(self, relay: Relay) -> AsyncIterator["asyncio.Task[None]"]:
-        """The relay as a task that is ended with the block."""
-        task = asyncio.create_task(relay.run())
-        try:
-            yield task
-        finally:
-            await cancelled(task)
-
-    async def append(self, *commits: Commit) -> list[Recorded]:
-        """Store them; their facts."""
-        await asyncio.gather(*(self.store.append(commit) for commit in commits))
-        return [recorded for commit in commits for recorded in commit.recorded_facts()]
-
-    async def arrived(self, facts: Iterable[Recorded]) -> list[Record]:
-        """The topic's records, once all these facts are among them."""
-        wanted = {recorded.id for recorded in facts}
-        async with reader(self.kafka, self.topic) as read:
-            return await read.until(lambda records: wanted <= ids(records), "all facts arrive")
-
-    async def saved(self) -> Document:
-        """The lease with what the relay keeps in it."""
-        document = await self.home["leases"].find_one({"_id": "relay"})
-        return document or {}
-
-
-@pytest.fixture
-async def line(stack_servers: Servers, home: Database, topic: str) -> AsyncIterator[Line]:
-    line = Line(stack_servers.kafka, home, topic)
-    await line.store.prepare()
-    yield line
-    await line.store.close()
 
 
 async def hold_majority(mongo: Client, mode: str) -> None:
     """Whether the server stops telling what a majority has."""
     await mongo.admin.command({"configureFailPoint": "disableSnapshotting", "mode": mode})
-
-
-def ce_id(record: Record) -> FactId:
-    return FactId(dict(record.headers)["ce_id"].decode())
-
-
-def ids(records: Iterable[Record]) -> set[FactId]:
-    return {ce_id(record) for record in records}
-
-
-def first_of_each(records: Iterable[Record]) -> list[Recorded]:
-    """What a consumer sees that drops what it has seen: in order, each ce_id once."""
-    seen: dict[FactId, Recorded] = {}
-    for record in records:
-        recorded = from_wire(record.value, record.headers)
-        known = seen.setdefault(recorded.id, recorded)
-        assert known == recorded  # the same id is the same fact
-    return list(seen.values())
-
-
-def assert_in_order(facts: Iterable[Recorded]) -> None:
-    """Each stream begins at 1 and has no gap."""
-    versions: dict[str, list[int]] = defaultdict(list)
-    for recorded in facts:
-        versions[recorded.stream].append(recorded.version)
-    for stream, seen in versions.items():
-        assert seen == list(range(1, len(seen) + 1)), stream
-
-
-def stories(count: int) -> list[list[Commit]]:
-    """For each story one commit after the other, of one or two facts."""
-    told = []
-    for _ in range(count):
-        wish, case = whole_story(new_story())
-        for facts in (wish, case):
-            history = History(facts[0].stream)
-            for at in range(0, len(facts), 2):
-                commit = following(history, *(r.fact for r in facts[at : at + 2]))
-                history = History(history.stream, (*history.commits, commit))
-            told.append(list(history.commits))
-    return told
 
 
 async def test_all_that_is_appended_arrives_in_order_per_stream(line: Line) -> None:
@@ -233,62 +125,6 @@ async def test_an_error_between_publishing_and_saving_loses_nothing(
         await until(lambda: raised == 1, "saving failed once")
         facts += await line.append(*(wish_commit() for _ in range(20)))
         assert len(first_of_each(await line.arrived(facts))) == 40
-
-
-@pytest.mark.parametrize("code", [286, 280])
-async def test_a_lost_token_does_not_lose_what_was_committed_meanwhile(
-    line: Line, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    async with line.running(line.relay()):
-        before = await line.append(*(wish_commit() for _ in range(5)))
-        await line.arrived(before)
-
-        async def saved() -> bool:
-            return "token" in await line.saved()
-
-        await until(saved, "a token is saved")
-    meanwhile = await line.append(*(wish_commit() for _ in range(20)))
-    opened: list[Document | None] = []
-    really = ChangeFeed.open
-
-    async def lost(feed: ChangeFeed, after: Document | None) -> None:
-        opened.append(after)
-        if after is not None and len(opened) == 1:
-            raise OperationFailure("the resume point may no longer be in the oplog", code)
-        await really(feed, after)
-
-    monkeypatch.setattr(ChangeFeed, "open", lost)
-    async with line.running(line.relay()):
-        afterwards = await line.append(*(wish_commit() for _ in range(20)))
-        records = await line.arrived(before + meanwhile + afterwards)
-    assert [token is None for token in opened] == [False, True]
-    assert len(first_of_each(records)) == 45
-
-
-async def test_after_a_lost_token_what_is_known_to_be_out_is_not_scanned(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with line.running(line.relay()):
-        old = await line.append(*(wish_commit() for _ in range(5)))
-        await line.arrived(old)
-    long_after = Timestamp(int(time.time()) + MARGIN_SECONDS + 60, 0)
-    await line.home["leases"].update_one({"_id": "relay"}, {"$set": {"cluster_time": long_after}})
-    really, opened = ChangeFeed.open, asyncio.Event()
-
-    async def lost(feed: ChangeFeed, after: Document | None) -> None:
-        if after is not None:
-            raise OperationFailure("the resume point may no longer be in the oplog", 286)
-        await really(feed, after)
-        opened.set()
-
-    monkeypatch.setattr(ChangeFeed, "open", lost)
-    relay = line.relay()
-    async with line.running(relay):
-        await until(opened.is_set, "the new stream is open")
-        new = await line.append(*(wish_commit() for _ in range(5)))
-        records = await line.arrived(old + new)
-    known = {r.id for r in old}
-    assert len([record for record in records if ce_id(record) in known]) == 5
 
 
 async def test_what_no_majority_had_when_the_stream_was_opened_arrives(
