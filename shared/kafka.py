@@ -107,6 +107,26 @@ def broker(kafka: KafkaAccess, client_id: str) -> KafkaBroker:
     )
 
 
+class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    """Lets the batch in flight finish and commit before its partitions are given away."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        """Held while a batch is handled; who else holds it, handles what the consumer would."""
+        self._held: set[int] = set()
+
+    def holds(self, partition: int) -> bool:
+        """Whether this member is given the partition; certain while `lock` is held."""
+        return partition in self._held
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        async with self.lock:
+            self._held -= {each.partition for each in revoked}
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        self._held |= {each.partition for each in assigned}
+
+
 def consume(
     kafka: KafkaBroker,
     *topics: str,
@@ -116,6 +136,7 @@ def consume(
     session_seconds: float,
     handle: Callable[[Sequence[Record]], Awaitable[None]],
     records: int = 500,
+    gate: Gate | None = None,
 ) -> None:
     """Give `handle` the records of `topics`, or of all that match `pattern`, in batches, each at
     least once, in order per partition.
@@ -124,7 +145,7 @@ def consume(
     raises for infrastructure's sake the same batch comes again after a pause. While it works, a
     rebalance waits. Anything else it raises is a bug: the consumer stands still and says so.
     """
-    gate = asyncio.Lock()
+    gate = gate or Gate()
     attempts = 0
 
     @kafka.subscriber(
@@ -145,11 +166,11 @@ def consume(
         ack_policy=AckPolicy.MANUAL,
         no_reply=True,  # a header `reply_to` would have us write to any topic a partner names
         decoder=_keep_raw,
-        listener=_Gate(gate),
+        listener=gate,
     )
     async def on_batch(message: KafkaMessage) -> None:
         nonlocal attempts
-        async with gate:
+        async with gate.lock:
             batch: tuple[Record, ...] = message.raw_message
             try:
                 await handle(batch)
@@ -176,20 +197,6 @@ async def _again(message: KafkaMessage, attempts: int, why: str, group: str) -> 
         await message.nack()
     except IllegalStateError:
         log.info("partitions went to another member", group=group)
-
-
-class _Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
-    """Lets the batch in flight finish and commit before its partitions are given away."""
-
-    def __init__(self, gate: asyncio.Lock) -> None:
-        self._gate = gate
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        async with self._gate:
-            pass
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        return None
 
 
 def _spans(batch: Sequence[Record]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -8,12 +8,11 @@ refuses is kept in `issues` and not judged again; what raises or does not read p
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
-from bson import Binary
 from pymongo import UpdateOne
 from structlog.contextvars import bound_contextvars
 
@@ -23,7 +22,8 @@ from shared.contracts.registry import UnknownFact
 from shared.errors import NotReady, Refused
 from shared.handling import Handler, Order, Prepared, command_id
 from shared.kafka import INFRASTRUCTURE, Record
-from shared.mongo import Database, Document
+from shared.mongo import Database
+from shared.parking import BEHIND, UNREADABLE, Parked, Waiting
 from shared.policy import Complete, Policy, Reaction
 from shared.profile import Profile
 from shared.store import Cause
@@ -60,7 +60,7 @@ class Reactions(Generic[S, C]):
         """What this build or installation lacks to understand a fact; it waits until that is
         there: a profile, or a type of fact that a newer build records."""
         self._issues = database["issues"]
-        self._parked = database["parked"]
+        self._parked = Parked(database)
         self._seen = database["seen"]
 
     async def prepare(self, database: Database) -> None:
@@ -73,9 +73,8 @@ class Reactions(Generic[S, C]):
         stories = await self._by_story(records)
         if not stories:
             return
-        those = {"story": {"$in": list(stories)}}
-        parked = await self._parked.distinct("story", those)
-        judged = set(await self._issues.distinct("_id", those))
+        parked = await self._parked.stories(stories)
+        judged = await self._judged(stories)
         room = asyncio.Semaphore(AT_ONCE)
 
         async def react(story: StoryId, facts: list[tuple[Record, Recorded]]) -> int:
@@ -93,6 +92,30 @@ class Reactions(Generic[S, C]):
             seen[story] = result
         await self._note_seen({story: version for story, version in seen.items() if version})
 
+    async def waiting(self, story: StoryId) -> list[Waiting]:
+        """What is parked of a story, in the order in which it is to be handled."""
+        return await self._parked.of(story)
+
+    async def on_parked(self, waiting: Sequence[Waiting]) -> tuple[int, str | None]:
+        """React to what waits of one story, each let go when it is done: how many, and why the
+        next one still fails. Only for who reads the story's partition and holds its gate."""
+        judged = await self._judged({w.recorded.story for w in waiting if w.recorded})
+        for handled, each in enumerate(waiting):
+            recorded = each.recorded
+            if recorded is None:
+                await self._parked.still(each, each.wrong)
+                return handled, each.wrong
+            if kind_of(recorded.stream) == self._kind:
+                if (reason := await self._bug(recorded, judged)) is not None:
+                    await self._parked.still(each, reason)
+                    return handled, reason
+                await self._note_seen({recorded.story: recorded.version})
+            await self._parked.let_go(each)
+        return len(waiting), None
+
+    async def _judged(self, stories: Collection[StoryId]) -> set[str]:
+        return set(await self._issues.distinct("_id", {"story": {"$in": list(stories)}}))
+
     async def _by_story(
         self, records: Sequence[Record]
     ) -> dict[StoryId, list[tuple[Record, Recorded]]]:
@@ -101,7 +124,7 @@ class Reactions(Generic[S, C]):
             try:
                 recorded = from_wire(record.value, record.headers)
             except Unreadable as wrong:
-                await self._park(record, None, f"unreadable: {wrong}")
+                await self._parked.park(record, None, f"{UNREADABLE}: {wrong}")
                 continue
             if kind_of(recorded.stream) == self._kind:
                 stories[recorded.story].append((record, recorded))
@@ -116,20 +139,25 @@ class Reactions(Generic[S, C]):
         """
         seen = 0
         for record, recorded in facts:
-            if parked:
-                await self._park(record, recorded, "an earlier fact of the story is parked")
-                continue
-            with bound_contextvars(correlation_id=recorded.correlation, fact=recorded.id):
-                try:
-                    await self._react(recorded, judged)
-                    seen = max(seen, recorded.version)
-                except INFRASTRUCTURE:
-                    raise
-                except Exception as bug:  # rules are pure: it would raise for ever
-                    log.exception("a policy raised; the story is parked")
-                    await self._park(record, recorded, f"{type(bug).__name__}: {bug}")
-                    parked = True
+            reason = BEHIND if parked else await self._bug(recorded, judged)
+            if reason is None:
+                seen = max(seen, recorded.version)
+            else:
+                await self._parked.park(record, recorded, reason)
+                parked = True
         return seen
+
+    async def _bug(self, recorded: Recorded, judged: set[str]) -> str | None:
+        """React; what a rule raised, if it did."""
+        with bound_contextvars(correlation_id=recorded.correlation, fact=recorded.id):
+            try:
+                await self._react(recorded, judged)
+            except INFRASTRUCTURE:
+                raise
+            except Exception as bug:  # rules are pure: it would raise for ever
+                log.exception("a policy raised; the story is parked")
+                return f"{type(bug).__name__}: {bug}"
+        return None
 
     async def _react(self, recorded: Recorded, judged: set[str]) -> None:
         if lack := self._towns.lack(recorded.town, recorded.profile):
@@ -174,17 +202,6 @@ class Reactions(Generic[S, C]):
             "correlation": recorded.correlation,
         }
         await self._issues.update_one({"_id": name}, {"$setOnInsert": issue}, upsert=True)
-
-    async def _park(self, record: Record, recorded: Recorded | None, reason: str) -> None:
-        document: Document = {
-            "story": recorded.story if recorded else (record.key or b"").decode("utf-8", "replace"),
-            "fact": None if recorded is None else recorded.id,
-            "reason": reason,
-            "value": Binary(record.value or b""),
-            "headers": [[name, Binary(value or b"")] for name, value in record.headers],
-        }
-        place = f"{record.topic}:{record.partition}:{record.offset}"
-        await self._parked.update_one({"_id": place}, {"$setOnInsert": document}, upsert=True)
 
     async def _note_seen(self, stories: dict[StoryId, int]) -> None:
         if stories:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from shared.backlog import LEASES, RELAY
-from shared.kafka import FACTS, broker, consume, fact_producer
+from shared.kafka import FACTS, Gate, broker, consume, fact_producer
 from shared.keystore import check_secrets
 from shared.lease import Lease
 from shared.mongo import Database
@@ -13,6 +13,7 @@ from shared.mongo_store import MongoStore
 from shared.outgoing import facts_and_answers
 from shared.reactions import Reactions
 from shared.relay import Relay
+from shared.replays import Replays
 from shared.serving import House, Joined, answers, in_background, register_profiles
 from shared.waiting import WriterArrivals
 from shared.writer_metrics import writer_metrics
@@ -56,6 +57,7 @@ class WritingService:
         await self.store.prepare()
         await reactions.prepare(self.home)
         self._reactions = reactions
+        gate = Gate()
         consume(
             self._broker,
             self.house.in_kafka(FACTS),
@@ -63,8 +65,11 @@ class WritingService:
             instance=self.house.settings.instance,
             session_seconds=self.house.settings.session_timeout_seconds,
             handle=reactions.on_batch,
+            gate=gate,
         )
-        async with in_background(self.relay.run(), self._joined.run(), *beside):
+        replays = Replays(self.home, reactions, gate)
+        jobs = (self.relay.run(), self._joined.run(), replays.run())
+        async with in_background(*jobs, *beside):
             yield
         await self.store.close()
 

@@ -10,11 +10,11 @@ from typing import Annotated, NoReturn
 import typer
 from aiokafka.errors import KafkaError
 
+from deploy.cli import contract, parked
 from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
-from deploy.cli import contract
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
@@ -158,6 +158,9 @@ def verify(
     if found:
         raise typer.Exit(1)
     print("stores, topic and read model tell the same")
+
+
+app.add_typer(parked.app, name="parked")
 
 
 def _fail(why: str) -> NoReturn:

@@ -2,147 +2,36 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from faststream.kafka import KafkaBroker
 
-from deploy.local.servers import Servers
 from deploy.topics import Topic, ensure_topics
-from services.dispatch.case import CASE
 from services.dispatch.commands import CaseCommand, TakeRating
-from services.dispatch.policies import complete, react
-from services.dispatch.states import Case
-from shared.clock import SystemClock
-from shared.contracts.base import StoryId
-from shared.contracts.dispatch import CaseOpened, DispatchFact
+from services.dispatch.policies import react
+from shared.contracts.dispatch import CaseOpened
 from shared.contracts.intake import WishRated
 from shared.contracts.recorded import Recorded, stream_id, to_wire
-from shared.decider import Decider
-from shared.handling import Handler
-from shared.kafka import Record, broker, consume
-from shared.kafka_access import KafkaAccess
-from shared.keystore import KeyReader
-from shared.mongo import DURABLE, Database
-from shared.mongo_store import MongoStore
-from shared.policy import Policy, Reaction
-from shared.reactions import Reactions
-from shared.sealing import InstallationKeys
+from shared.kafka import Record
+from shared.mongo import DURABLE
+from shared.policy import Reaction
 from shared.town import Town
 from tests.conftest import (
     OFFICER,
-    TOWNS,
     cancelled,
     new_story,
     offsets_in_kafka,
-    reader,
     send,
     submitted,
     told,
     until,
     whole_story,
 )
+from tests.shared.desk import Desk, Handle, wishes
 
 pytestmark = pytest.mark.stack
-
-GROUP = "reactions"
-SESSION_SECONDS = 6.0
-Handle = Callable[[Sequence[Record]], Awaitable[None]]
-
-
-class Desk:
-    """Dispatch's reactions to wishes, without the rest of dispatch."""
-
-    def __init__(self, kafka: KafkaAccess, home: Database, topic: str) -> None:
-        self.kafka = kafka
-        self.home = home
-        self.topic = topic
-        self.store = MongoStore(home)
-        self.asked: Counter[type[CaseCommand]] = Counter()
-        self.policy: Policy[CaseCommand] = react
-
-    def reactions(self) -> Reactions[Case, CaseCommand]:
-        """As dispatch's app makes them; every command decided is counted."""
-
-        def decide(case: Case, command: CaseCommand) -> Sequence[DispatchFact]:
-            self.asked[type(command)] += 1
-            return CASE.decide(case, command)
-
-        counted = Decider(CASE.initial, decide, CASE.evolve)
-        keys = KeyReader(self.home, InstallationKeys(b"m" * 32, b"i" * 32))
-        handler: Handler[Case, CaseCommand, DispatchFact] = Handler(
-            counted, self.store, SystemClock(), keys
-        )
-        return Reactions(
-            self.home, handler, self._policy, TOWNS, listens_to="wish", complete=complete
-        )
-
-    def _policy(self, recorded: Recorded, town: Town) -> tuple[Reaction[CaseCommand], ...]:
-        return self.policy(recorded, town)
-
-    def member(self, handle: Handle, instance: str = "1", group: str = GROUP) -> KafkaBroker:
-        """A member of the group, not started."""
-        kafka = broker(self.kafka, f"test-{instance}")
-        consume(
-            kafka,
-            self.topic,
-            group=self.group(group),
-            instance=instance,
-            session_seconds=SESSION_SECONDS,
-            handle=handle,
-        )
-        return kafka
-
-    @asynccontextmanager
-    async def consuming(
-        self, handle: Handle | None = None, *, instance: str = "1", group: str = GROUP
-    ) -> AsyncIterator[KafkaBroker]:
-        """A member at work, stopped with the block."""
-        kafka = self.member(handle or self.reactions().on_batch, instance, group)
-        await kafka.start()
-        try:
-            yield kafka
-        finally:
-            await kafka.stop()
-
-    def group(self, name: str = GROUP) -> str:
-        return f"{self.topic}.{name}"
-
-    async def caught_up(self, group: str = GROUP) -> None:
-        """Return when the group has committed all that is in the topic."""
-        async with reader(self.kafka, self.topic) as read:
-            ends: Counter[int] = Counter()
-            for record in await read.to_the_end():
-                ends[record.partition] = max(ends[record.partition], record.offset + 1)
-
-        async def committed() -> bool:
-            return ends.items() <= (await offsets_in_kafka(self.kafka, self.group(group))).items()
-
-        await until(committed, "everything is handled and committed")
-
-    async def commits(self) -> int:
-        return await self.store.commits.count_documents({})
-
-
-@pytest.fixture
-async def desk(stack_servers: Servers, home: Database, topic: str) -> AsyncIterator[Desk]:
-    desk = Desk(stack_servers.kafka, home, topic)
-    await desk.store.prepare()
-    await desk.reactions().prepare(home)
-    yield desk
-    await desk.store.close()
-
-
-def wish(story: StoryId) -> list[Recorded]:
-    return told(stream_id("wish", story), [submitted(story)])
-
-
-def wishes(count: int) -> list[Recorded]:
-    """The submissions of so many stories."""
-    return [recorded for _ in range(count) for recorded in wish(new_story())]
 
 
 def place(record: Record) -> tuple[int, int]:
