@@ -209,9 +209,10 @@ def test_the_gate_reads_the_ids_that_the_contract_allows(header: str, text: str)
 
 AT_THE_GATE: Final = ("gate", "inbound", "partner_events", "partner_orders")
 OVER_HTTP: Final = {
-    "already-accepted", "already-dispatched", "already-lead", "already-rated", "already-verified",
-    "already-withdrawn", "bad-position", "key-reused", "no-lead-yet", "no-unit", "not-accepted",
-    "not-resolved", "not-resolved-yet", "not-the-lead", "not-yet", "not-yours-to-settle",
+    "already-accepted", "already-dispatched", "already-lead", "already-rated", "already-settled",
+    "already-verified", "already-withdrawn", "bad-position", "key-reused", "no-lead-yet", "no-unit",
+    "not-accepted", "not-resolved", "not-resolved-yet", "not-the-lead", "not-yet",
+    "not-yours-to-settle",
     "occurred-before-submission", "rating-awaited", "repeated-parameter", "unknown-owner",
     "unknown-parameter", "unknown-rule", "unknown-unit", "unknown-wish", "verification-not-asked",
 }  # fmt: skip

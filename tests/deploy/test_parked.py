@@ -161,7 +161,6 @@ async def projected(house: House, topic: str) -> Generation:
     generation = Generation(house)
     await generation.prepare()
     model = ReadModel(house.mongo, generation.database)
-    settings = house.settings
     projector = Projector(
         generation,
         model,
