@@ -7,7 +7,8 @@ import { Consumer, Producer, stringDeserializers, stringSerializers } from "@pla
 
 const [kafka, partner, source] = process.argv.slice(2);
 const env = process.env;
-const topic = (way) => `${env.WISHGRID_TOPIC_PREFIX ?? ""}wishgrid.${way}.${partner}.v1`;
+const prefix = env.WISHGRID_TOPIC_PREFIX ?? "";
+const topic = (way) => `${prefix}wishgrid.${way}.${partner}.v1`;
 const config = { clientId: partner, bootstrapBrokers: kafka.split(",") };
 if (env.WISHGRID_KAFKA_USER) {
   const [username, password] = [env.WISHGRID_KAFKA_USER, env.WISHGRID_KAFKA_PASSWORD];
@@ -34,7 +35,7 @@ setTimeout(() => {
 }, 1000 * Number(env.WISHGRID_ANSWER_SECONDS ?? 30));
 const reader = new Consumer({
   ...config,
-  groupId: `${partner}.${randomUUID()}`,
+  groupId: `${prefix}partner.${partner}.${randomUUID()}`,
   deserializers: stringDeserializers,
 });
 const answers = await reader.consume({ topics: [topic("answers")], mode: "earliest", autocommit: false });

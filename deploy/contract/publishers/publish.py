@@ -37,7 +37,9 @@ producer.produce(
 )
 producer.flush()
 
-reader = Consumer({**config, "group.id": partner, "enable.auto.commit": False})
+reader = Consumer(
+    {**config, "group.id": f"{prefix}partner.{partner}.publish", "enable.auto.commit": False}
+)
 partitions = reader.list_topics(answers).topics[answers].partitions
 reader.assign([TopicPartition(answers, n, OFFSET_BEGINNING) for n in partitions])
 deadline = time.monotonic() + float(os.environ.get("WISHGRID_ANSWER_SECONDS", "30"))
