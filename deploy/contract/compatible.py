@@ -8,6 +8,7 @@ that they look for may be gone.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deploy.contract.messages import STRUCTURED
 from deploy.contract.narrowing import excesses, losses
 from deploy.contract.resolving import message_names, resolved
 
@@ -49,7 +50,7 @@ def _message(name: str, old: Schema, new: Schema, *, partners: bool) -> Iterator
         yield f"{name} is gone: {who}"
         return
     for part in ("headers", "payload"):
-        was, is_ = before[part], after[part]
+        was, is_ = _once(name, before[part]), _once(name, after[part])
         if partners:
             for where, what in excesses(was, is_, part):
                 yield f"{name}: {where} {what}; partners who send that are refused from now on"
@@ -60,6 +61,14 @@ def _message(name: str, old: Schema, new: Schema, *, partners: bool) -> Iterator
             yield f"{name}: {where} {what}; readers look for it in vain"
     if before["contentType"] != after["contentType"]:
         yield f"{name}: it is {after['contentType']} and no longer {before['contentType']}"
+
+
+def _once(name: str, schema: Schema) -> Schema:
+    """The schema without the data of an event in structured mode: binary mode speaks of it."""
+    if not name.endswith(STRUCTURED):
+        return schema
+    fields = {field: value for field, value in schema["properties"].items() if field != "data"}
+    return {**schema, "properties": fields}
 
 
 _TEXTS = frozenset({"title", "description", "summary", "examples", "tags", "info", "default"})

@@ -20,6 +20,8 @@ from shared.profile import Verb
 Schema = dict[str, Any]
 
 ANSWER: Final = ANSWER_TYPE.removeprefix(TYPE_PREFIX)
+STRUCTURED: Final = ".structured"
+"""Ends the name of an event's message in structured mode."""
 
 OPERATIONS: Final[Mapping[Verb, tuple[str, str]]] = {
     "wish-submitted": ("submitWish", "点单. Hand in a matter under your own reference."),
@@ -39,7 +41,7 @@ _BY_STORY: Final = "The story: all that became true of one matter is in one part
 
 def inbound_name(verb: Verb, *, structured: bool = False) -> str:
     """The name of a partner's message, apart from the fact of the same type."""
-    return f"inbound.{verb}.v1{'.structured' if structured else ''}"
+    return f"inbound.{verb}.v1{STRUCTURED if structured else ''}"
 
 
 def messages_into(shared: dict[str, Schema]) -> Iterator[tuple[str, Schema]]:

@@ -52,6 +52,9 @@ def taken(verb: Verb) -> Schema:
     model = EVENTS[verb]
     schema = model.model_json_schema(mode="validation")
     _explain(schema, model)
+    for part in schema.get("$defs", {}).values():
+        for field in part["properties"].values():
+            field.pop("examples", None)  # they are those of HTTP
     if "channel" in schema["properties"]:
         schema["required"].remove("channel")
         schema["properties"]["channel"]["description"] += "; yours, if absent"

@@ -137,7 +137,11 @@ READERS_LOSE: Final[dict[str, tuple[Change, str]]] = {
 @pytest.mark.parametrize(("change", "said"), PARTNERS_LOSE.values(), ids=PARTNERS_LOSE)
 def test_what_a_partner_may_send_must_go_on_being_taken(change: Change, said: str) -> None:
     found = breaches(NOW, mutated(change))
-    assert [each for each in found if said in each and "partners who send that are refused" in each]
+    sentences = [each for each in found if said in each]
+    assert sentences
+    assert all("partners who send that are refused" in each for each in sentences)
+    assert len({each.partition(":")[0] for each in sentences}) == len(sentences)
+    assert ".structured" not in "".join(sentences), "it is said once, not of each mode"
 
 
 @pytest.mark.parametrize(("change", "said"), READERS_LOSE.values(), ids=READERS_LOSE)
