@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from deploy.kafka_door import why_not
 from shared.backlog import unpublished_seconds
 from shared.kafka import FACTS, INBOUND
 from shared.kafka_access import KafkaAccess
@@ -105,7 +106,7 @@ async def measure(place: Installation) -> Lag:
     try:
         return Lag(await _consumers(place, read_models), relays)
     except KafkaError as failed:
-        raise Away(f"Kafka at {place.kafka} does not answer: {type(failed).__name__}") from None
+        raise Away(await why_not(place.kafka, failed)) from None
 
 
 async def _read_models(client: Client, place: Installation) -> dict[str, dict[str, int]]:

@@ -47,14 +47,14 @@ class Secrets:
         """Make those that are missing, readable by their owner alone."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("master.key", "index.key"):
-            _write_once(self.folder / name, secrets.token_hex(32).encode())
+            write_once(self.folder / name, secrets.token_hex(32).encode())
         pem = Ed25519PrivateKey.generate().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
-        _write_once(self.folder / "signer.pem", pem)
+        write_once(self.folder / "signer.pem", pem)
         public = jwt.algorithms.OKPAlgorithm.to_jwk(self._signer().public_key(), as_dict=True)
         jwks = {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "EdDSA"}]}
-        _write_once(self.folder / "token-keys.json", json.dumps(jwks).encode())
+        write_once(self.folder / "token-keys.json", json.dumps(jwks).encode())
         return self
 
     def token(
@@ -89,10 +89,13 @@ class Secrets:
         return key
 
 
-def _write_once(file: Path, content: bytes) -> None:
+def write_once(file: Path, content: bytes, mode: int = 0o600) -> bool:
+    """Write a file that by `mode` its owner alone may read, unless it is there; whether it was
+    not."""
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        return
+        return False
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(content)
+    return True

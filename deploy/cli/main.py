@@ -15,6 +15,8 @@ from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
+from deploy.cli.rights import passwords, rights
+from deploy.kafka_door import why_not
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
@@ -104,7 +106,7 @@ def topics(
     except TopicNotAsWanted as wrong:
         _fail(str(wrong))
     except KafkaError as away:
-        _fail(f"Kafka at {kafka} does not answer: {type(away).__name__}")
+        _fail(asyncio.run(why_not(kafka, away)))
     print(f"made {', '.join(made)}" if made else "all topics are there, and as they must be")
 
 
@@ -161,6 +163,8 @@ def verify(
 
 
 app.add_typer(parked.app, name="parked")
+app.command()(passwords)
+app.command()(rights)
 
 
 def _fail(why: str) -> NoReturn:

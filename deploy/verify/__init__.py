@@ -11,6 +11,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
+from deploy.kafka_door import why_not
 from deploy.lag import Away, Installation
 from deploy.verify.stores import Told, stray_commits, told_stories
 from deploy.verify.topic import read_topic
@@ -37,7 +38,7 @@ async def findings(place: Installation, towns: Towns) -> list[str]:
         found += topic.left_over()
         return found if model is None else [*found, *await model.left_over()]
     except KafkaError as away:
-        raise Away(f"Kafka at {place.kafka} does not answer: {type(away).__name__}") from away
+        raise Away(await why_not(place.kafka, away)) from away
     except PyMongoError as away:
         raise Away(f"MongoDB does not answer: {type(away).__name__}") from away
     finally:
