@@ -1,4 +1,4 @@
-"""Runs both servers in the foreground until Ctrl-C: `python -m deploy.local [--folder F]`."""
+"""Runs both servers in the foreground until Ctrl-C: `python -m deploy.local`; see `--help`."""
 
 import argparse
 import signal
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.local.servers import Servers, servers
+from deploy.rights.passwords import Passwords
+from deploy.rights.table import ADMIN
 
 LOOK_SECONDS = 1.0
 
@@ -15,18 +17,29 @@ def main(argv: list[str] | None = None) -> int:
     """Start both, print their addresses as shell exports, end both on Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     parser.add_argument("--folder", type=Path, help="keep data and logs here (default: temporary)")
-    folder = parser.parse_args(argv).folder
+    parser.add_argument("--secure", action="store_true", help="a Kafka with users and rights")
+    asked = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with servers(folder) as running:
+        with servers(asked.folder, secure=asked.secure) as running:
             print(f"export WISHGRID_KAFKA='{running.kafka}'", flush=True)
             print(f"export WISHGRID_MONGO='{running.mongo}'", flush=True)
+            if running.passwords is not None:
+                _tell_users(running.passwords)
             return _watch(running)
     except KeyboardInterrupt:
         return 0
     except (InstallFirst, StartFailed) as problem:
         print(problem, file=sys.stderr)
         return 1
+
+
+def _tell_users(passwords: Passwords) -> None:
+    """The admin's way in, and what makes the others: run it before `wishgrid topics`."""
+    print(f"export WISHGRID_KAFKA_USER='{ADMIN}'")
+    print(f"export WISHGRID_KAFKA_PASSWORD_FILE='{passwords.file(ADMIN)}'")
+    print(f"export WISHGRID_KAFKA_PASSWORDS='{passwords.folder}'")
+    print('# then: wishgrid passwords "$WISHGRID_KAFKA_PASSWORDS" && wishgrid rights', flush=True)
 
 
 def _watch(running: Servers) -> int:

@@ -65,6 +65,7 @@ class Service(_Strict):
     tmpfs: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
     restart: Literal["no", "on-failure", "unless-stopped"]
     stop_grace_period: str | None = None
     init: bool = False

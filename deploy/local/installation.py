@@ -18,8 +18,12 @@ from deploy.local.compose import Compose, Service, read_compose
 from deploy.local.ports import HOST, free_ports
 from deploy.local.process import Process
 from deploy.local.servers import Servers
+from deploy.rights.job import ensure_rights
+from deploy.rights.passwords import Passwords
+from deploy.rights.table import users
 from deploy.secrets import Secrets
 from deploy.topics import ensure_topics, topics_of
+from shared.kafka_access import KafkaAccess
 from shared.town import load_towns
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +77,14 @@ class Installation:
         instances = self.services[service]
         return instances[n % len(instances)].url
 
+    def kafka_as(self, user: str) -> KafkaAccess:
+        """How a user of this installation gets into Kafka, by the table's name of it; where Kafka
+        asks for no name, like everybody."""
+        servers, prefix = self.servers, self.environment["WISHGRID_TOPIC_PREFIX"]
+        if servers.passwords is None:
+            return servers.kafka
+        return servers.passwords.access(servers.kafka, prefix + user)
+
     def instances(self) -> Iterator[Instance]:
         """All of them."""
         for instances in self.services.values():
@@ -106,8 +118,11 @@ def installation(
         **(settings or {}),
     }
     partners = load_towns(Path(environment["WISHGRID_TOWNS"])).partners()
+    if servers.passwords is not None:
+        servers.passwords.ensure(users(partners, prefix))
+        asyncio.run(ensure_rights(servers.kafka, servers.passwords.folder, partners, prefix))
     asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=topics_of(partners)))
-    compose = read_compose({**os.environ, **environment})
+    compose = _users_from_here(read_compose({**os.environ, **environment}), servers.passwords)
     running = Installation(
         servers, secrets, environment, folder, _services(compose, environment, folder, instances)
     )
@@ -129,6 +144,27 @@ def argv_and_environment(
     program, *rest = said.command
     argv = [sys.executable if program == "python" else program, *rest]
     return argv, {**os.environ, **said.environment, **here}
+
+
+def _users_from_here(compose: Compose, passwords: Passwords | None) -> Compose:
+    """The users that the file names, with their passwords where they are on this machine; where
+    we made none, those of this process, or nobody."""
+
+    def told(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        for who in ("WISHGRID_KAFKA_", "WISHGRID_KAFKA_RELAY_"):
+            user, file = f"{who}USER", f"{who}PASSWORD_FILE"
+            if user in said and passwords is not None:
+                yield file, str(passwords.file(said[user]))
+            elif user in said:
+                yield from ((name, os.environ.get(name, "")) for name in (user, file))
+
+    services = {
+        name: said.model_copy(
+            update={"environment": {**said.environment, **dict(told(said.environment))}}
+        )
+        for name, said in compose.services.items()
+    }
+    return compose.model_copy(update={"services": services})
 
 
 def _services(

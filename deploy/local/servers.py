@@ -10,6 +10,8 @@ from pathlib import Path
 from deploy.local.kafka import start_kafka
 from deploy.local.mongod import start_mongod
 from deploy.local.server import Server
+from deploy.rights.passwords import Passwords
+from deploy.rights.table import ADMIN
 from shared.kafka_access import KafkaAccess
 
 
@@ -24,30 +26,44 @@ class Servers:
     mongo: str
     kafka_server: Server | None = None
     mongo_server: Server | None = None
+    passwords: Passwords | None = None
+    """Of Kafka's users, where it asks for them: `kafka` then is the admin's way in, once the
+    rights job has run."""
 
 
 @contextmanager
 def servers(
-    folder: Path | None = None, *, kafka: KafkaAccess | None = None, mongo: str | None = None
+    folder: Path | None = None,
+    *,
+    kafka: KafkaAccess | None = None,
+    mongo: str | None = None,
+    secure: bool = False,
 ) -> Iterator[Servers]:
     """Both servers, taking requests; what was started here is ended when the context is left.
 
     Data is in `folder` and stays there, without one in a temporary folder that is removed.
-    An address that is given is used as it is.
+    An address that is given is used as it is. A `secure` Kafka lets nobody in without a password.
     """
     with ExitStack() as ending:
         home = folder or Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="wishgrid-")))
         pool = ending.enter_context(ThreadPoolExecutor(max_workers=2))
-        kafka_start = None if kafka else pool.submit(start_kafka, home / "kafka")
+        passwords = Passwords(home / "passwords") if secure and not kafka else None
+        if passwords is not None:
+            passwords.ensure(())
+        kafka_start = (
+            None if kafka else pool.submit(start_kafka, home / "kafka", passwords=passwords)
+        )
         mongo_start = None if mongo else pool.submit(start_mongod, home / "mongo")
         ending.callback(_stop, [each for each in (kafka_start, mongo_start) if each], pool)
         kafka_server = kafka_start.result() if kafka_start else None
         mongo_server = mongo_start.result() if mongo_start else None
+        access = kafka or KafkaAccess(kafka_server.address if kafka_server else "")
         yield Servers(
-            kafka=kafka or KafkaAccess(kafka_server.address if kafka_server else ""),
+            kafka=access if passwords is None else passwords.access(access, ADMIN),
             mongo=mongo_server.address if mongo_server else str(mongo),
             kafka_server=kafka_server,
             mongo_server=mongo_server,
+            passwords=passwords,
         )
 
 

@@ -19,19 +19,19 @@ from deploy.local.compose import (
     read_compose,
 )
 from deploy.local.installation import SERVICES, argv_and_environment
+from deploy.rights.passwords import CLIENT, JAAS, Passwords
+from deploy.rights.table import ADMIN, users
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 GIVEN = {"WISHGRID_TOKEN_ISSUER": "https://id.example.org"}
 ONLY_IN_DEVELOPMENT = {"WISHGRID_CLOCK"}
-NOT_YET_IN_THE_FILE = {
-    "WISHGRID_KAFKA_USER",
-    "WISHGRID_KAFKA_PASSWORD_FILE",
-    "WISHGRID_KAFKA_RELAY_USER",
-    "WISHGRID_KAFKA_RELAY_PASSWORD_FILE",
-    "WISHGRID_KAFKA_CA_FILE",
-}
+DOORS = {"WISHGRID_KAFKA_USER", "WISHGRID_KAFKA_PASSWORD_FILE"}
+ONLY_WITH_TLS = {"WISHGRID_KAFKA_CA_FILE"}
+ONLY_FOR_A_RELAY = {"WISHGRID_KAFKA_RELAY_USER", "WISHGRID_KAFKA_RELAY_PASSWORD_FILE"}
+JOBS = ["rights", "topics"]
+BY_HAND = ["passwords", "tools"]
 OURS = [f"{service}-{n}" for service in SERVICES for n in (1, 2)]
 
 
@@ -68,7 +68,8 @@ def instructions(word: str) -> list[str]:
 
 
 def test_there_are_two_instances_of_each_service_and_what_they_need(compose: Compose) -> None:
-    assert set(compose.services) == {"kafka", "mongo", "topics", *OURS}
+    assert set(compose.services) == {"kafka", "mongo", *JOBS, *BY_HAND, *OURS}
+    assert [name for name, each in compose.services.items() if each.profiles] == BY_HAND
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,10 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_is_told_every_setting_and_nothing_else(compose: Compose, name: str) -> None:
     given = compose.services[name].environment
-    assert set(given) == set(settings()) - ONLY_IN_DEVELOPMENT - NOT_YET_IN_THE_FILE
+    left_out = ONLY_IN_DEVELOPMENT | ONLY_WITH_TLS
+    if name.startswith("projections"):
+        left_out |= ONLY_FOR_A_RELAY
+    assert set(given) == set(settings()) - left_out
     assert {each for each, required in settings().items() if required} <= set(given)
     assert given["WISHGRID_INSTANCE"] == name
     assert given["WISHGRID_ENVIRONMENT"] == "production"
@@ -153,7 +157,7 @@ def test_no_image_floats(compose: Compose) -> None:
 
 def test_every_server_and_service_says_how_it_is_known_to_be_well(compose: Compose) -> None:
     for name, service in compose.services.items():
-        if name == "topics":
+        if name in (*JOBS, *BY_HAND):
             continue
         assert service.healthcheck is not None, name
         assert service.healthcheck.test[0] == "CMD"
@@ -174,7 +178,7 @@ def test_a_service_waits_for_what_it_needs(compose: Compose, name: str) -> None:
 def test_secrets_are_files_and_towns_cannot_be_written(compose: Compose, name: str) -> None:
     service = compose.services[name]
     files = {f"/run/secrets/{secret}" for secret in service.secrets}
-    assert set(service.secrets) == set(compose.secrets)
+    assert set(service.secrets) <= set(compose.secrets)
     assert {v for k, v in service.environment.items() if k.endswith("_FILE")} == files
     assert [volume.split(":")[1:] for volume in service.volumes] == [["/towns", "ro"]]
     assert service.environment["WISHGRID_TOWNS"] == "/towns"
@@ -204,13 +208,71 @@ def test_the_command_of_a_service_can_be_imported(compose: Compose, name: str) -
     assert importlib.util.find_spec(module) is not None
 
 
-def test_the_topics_job_is_a_command_and_hears_what_it_needs(compose: Compose) -> None:
-    job = compose.services["topics"]
-    program, command = job.command
-    assert program == "wishgrid"
-    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+@pytest.mark.parametrize("name", [*JOBS, "passwords"])
+def test_a_job_is_a_command_that_hears_what_it_needs(compose: Compose, name: str) -> None:
+    job = compose.services[name]
+    program, command, *_ = job.command
+    assert (program, command) == ("wishgrid", name)
+    help_ = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"})
+    assert help_.exit_code == 0
+    known = {*re.findall(r"WISHGRID_[A-Z_]+", help_.output), *DOORS}
+    assert set(job.environment) <= known
     services = compose.services["intake-1"].environment
-    assert job.environment.items() <= services.items()
+    shared = job.environment.keys() & services.keys() - DOORS
+    assert {key: job.environment[key] for key in shared} == {key: services[key] for key in shared}
+
+
+def test_topics_are_made_by_the_admin_once_it_is_known_to_kafka(compose: Compose) -> None:
+    assert compose.services["topics"].environment["WISHGRID_KAFKA_USER"] == ADMIN
+    assert compose.services["topics"].depends_on.keys() == {"rights"}
+    assert compose.services["rights"].depends_on["kafka"].condition == "service_healthy"
+
+
+def test_kafka_lets_nobody_in_without_a_name_or_beyond_a_right(compose: Compose) -> None:
+    kafka = compose.services["kafka"].environment
+    listeners = kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    assert {each.split(":")[1] for each in listeners} <= {"SASL_PLAINTEXT", "SASL_SSL"}
+    assert kafka["KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND"] == "false"
+    assert kafka["KAFKA_AUTHORIZER_CLASS_NAME"].endswith(".StandardAuthorizer")
+    assert kafka["KAFKA_SUPER_USERS"] == f"User:{ADMIN}"
+    controller = [each for each in kafka["KAFKA_LISTENERS"].split(",") if "CONTROLLER" in each]
+    assert controller == ["CONTROLLER://localhost:9093"]  # for this container alone
+
+
+@pytest.mark.parametrize("prefix", ["", "north."])
+def test_every_service_comes_as_a_user_of_its_own_whose_password_is_handed_to_it(
+    prefix: str,
+) -> None:
+    compose = read_compose({**GIVEN, "WISHGRID_TOPIC_PREFIX": prefix})
+    known = users([], prefix)
+    for name in OURS:
+        said = compose.services[name].environment
+        for who in ("WISHGRID_KAFKA_", "WISHGRID_KAFKA_RELAY_"):
+            if f"{who}USER" not in said:
+                continue
+            user, secret = said[f"{who}USER"], Path(said[f"{who}PASSWORD_FILE"]).name
+            assert user in known
+            assert secret in compose.services[name].secrets
+            assert compose.secrets[secret].file == f"/etc/wishgrid/kafka/{user}.password"
+    named = {said.environment.get("WISHGRID_KAFKA_USER") for said in compose.services.values()}
+    assert named - {None, ADMIN} == {
+        f"{prefix}wishgrid.{service}" for service in ("intake", "dispatch", "projections")
+    }
+
+
+def test_kafka_starts_with_files_that_the_passwords_command_makes(
+    compose: Compose, tmp_path: Path
+) -> None:
+    Passwords(tmp_path).ensure(())
+    kafka = compose.services["kafka"]
+    home = "/etc/wishgrid/kafka"
+    for secret in kafka.secrets:
+        assert (tmp_path / compose.secrets[secret].file.removeprefix(f"{home}/")).is_file()
+    assert kafka.environment["KAFKA_OPTS"].partition("=")[2] == f"/run/secrets/{JAAS}"
+    assert kafka.healthcheck is not None
+    assert kafka.healthcheck.test[-1] == f"/run/secrets/{CLIENT}"
+    assert compose.services["rights"].volumes[-1] == f"{home}:/passwords:ro"
+    assert compose.services["passwords"].volumes[-1] == f"{home}:/passwords"
 
 
 def test_the_image_is_not_run_by_root_and_is_made_of_what_is_there() -> None:

@@ -174,14 +174,16 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("end", "flags", "exports"), [(signal.SIGTERM, ["--secure"], 5), (signal.SIGKILL, [], 2)]
+)
 def test_servers_in_the_foreground_end_with_their_runner(
-    tmp_path: Path, end: signal.Signals
+    tmp_path: Path, end: signal.Signals, flags: list[str], exports: int
 ) -> None:
-    argv = [sys.executable, "-m", "deploy.local", "--folder", str(tmp_path / "data")]
+    argv = [sys.executable, "-m", "deploy.local", "--folder", str(tmp_path / "data"), *flags]
     runner = Process("runner", argv, None, tmp_path / "log", Path(__file__).parents[2])
     runner.start()
-    runner.wait_until(lambda: runner.said().count("export WISHGRID_") == 2, 60)
+    runner.wait_until(lambda: runner.said().count("export WISHGRID_") == exports, 60)
     pids = children(runner.pid)
     assert len(pids) == 2
     if end == signal.SIGTERM:
