@@ -8,6 +8,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
+    IllegalSaslStateError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -18,6 +19,7 @@ from shared.kafka_access import KafkaAccess
 _TURNED_AWAY: Final = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
+    IllegalSaslStateError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )

@@ -40,6 +40,10 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         "reaction or view moves on.",
         f"{_COMPOSE} up --detach kafka",
     ),
+    "kafka-shut": (
+        "Kafka at {where} does not let {user} in with the password at hand.",
+        "wishgrid rights",
+    ),
     "topics-missing": (
         "There is no topic {topics}: its facts wait in the stores, or its partner is not heard.",
         "wishgrid topics",

@@ -55,15 +55,10 @@ class Broker:
 
     def __init__(self, admin: KafkaAccess, mechanism: str = MECHANISM) -> None:
         told: dict[str, Any] = {
-            "bootstrap.servers": admin.servers,
-            "security.protocol": admin.protocol,
+            **admin.librdkafka(),
             "sasl.mechanism": mechanism,
-            "sasl.username": admin.user or "",
-            "sasl.password": admin.password or "",
             "log_level": 0,  # what fails is said once, by us
         }
-        if admin.ca_file is not None:
-            told["ssl.ca.location"] = str(admin.ca_file)
         self._servers = admin.servers
         self._admin = AdminClient(told, logger=None)
 

@@ -84,6 +84,17 @@ async def test_what_cannot_be_looked_at_is_said(place: Place) -> None:
 
 
 @stack
+async def test_a_kafka_that_does_not_let_its_user_in(place: Place) -> None:
+    """This one asks nobody who they are, and takes no password either."""
+    (password := place.folder / "password").write_text("of another")
+    place.set("KAFKA_USER", "wishgrid.intake")
+    place.set("KAFKA_PASSWORD_FILE", password)
+    fault = await place.fault("kafka-shut")
+    assert "does not let wishgrid.intake in" in fault.says
+    assert fault.mend == "wishgrid rights"
+
+
+@stack
 async def test_mongodb_that_does_not_answer(place: Place) -> None:
     place.set("MONGO", f"mongodb://user:secret@{NOWHERE}/?replicaSet=rs0")
     fault = await place.fault("mongo-away")
