@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CANNOT_START: Final = (ValueError, OSError, PyMongoError)
 """What an operator has to mend before a service can start."""
+_UNREAD_BYTES: Final = 128 * 1024
 _UNREAD_MILLISECONDS: Final = 60_000
 _UNREAD_AT_STOP_SECONDS: Final = 2.0
 
@@ -60,11 +61,13 @@ class Server(uvicorn.Server):
 
 
 class Connection(HttpToolsProtocol):
-    """One HTTP connection. A peer that takes nothing for a minute is cut off by the kernel."""
+    """One HTTP connection. The kernel keeps little for a peer that does not read, and cuts off
+    one that takes nothing for a minute."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # theirs
         super().connection_made(transport)
         if (peer := transport.get_extra_info("socket")) is not None:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
 
     def give_up(self) -> None:

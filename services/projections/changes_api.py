@@ -24,7 +24,11 @@ _RETRY_MILLISECONDS: Final = 2000
 _CHUNK_BYTES: Final = 32 * 1024
 _PACE_SECONDS: Final = 0.1
 """At least between two chunks to one listener: what comes meanwhile is noted and told at once."""
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Connection": "close",  # with the stream
+    "X-Accel-Buffering": "no",  # a proxy must not collect it
+}
 _DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "model": StoryChanged | StartOver | SentAway,

@@ -176,6 +176,9 @@ class Listeners:
             self._kept.add(change)
             for listener in self._concerned(change):
                 listener.tell(change)
+                if listener.dropped:
+                    self.slow += 1
+                    self._leave(listener)
         while len(self._kept) > self._most_kept:
             self._since = max(self._since, self._kept.oldest().place)
         if self.here is not None:
@@ -195,17 +198,12 @@ class Listeners:
         try:
             yield listener
         finally:
-            self.slow += listener.dropped == "too-slow"
-            self._all.discard(listener)
-            for circle in listener.circles:
-                self._in[circle].discard(listener)
-                if not self._in[circle]:
-                    del self._in[circle]
+            self._leave(listener)
 
     def enter(self, listener: Listener, circles: frozenset[Circle]) -> None:
         """They stand in more circles than before."""
         listener.circles |= circles
-        for circle in circles:
+        for circle in circles if listener in self._all else ():
             self._in[circle].add(listener)
 
     def stop(self) -> None:
@@ -229,6 +227,13 @@ class Listeners:
             return False
         made_up = last.place.seconds > time() + _AHEAD_SECONDS
         return last.place >= self._since and not made_up
+
+    def _leave(self, listener: Listener) -> None:
+        self._all.discard(listener)
+        for circle in listener.circles & self._in.keys():
+            self._in[circle].discard(listener)
+            if not self._in[circle]:
+                del self._in[circle]
 
     def _concerned(self, change: Change) -> Iterable[Listener]:
         return set[Listener]().union(*(self._in.get(each, ()) for each in change.circles))

@@ -6,7 +6,7 @@ change in it can be read by the time it is told. Who may know of it, the story i
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -26,6 +26,7 @@ KEPT_SECONDS: Final = 120
 """How far back a process reads when it starts, for those who listened to another one before."""
 _LOST: Final = (280, 286)
 """The oplog does not go back to where the feed is to start."""
+_NOWHERE: Final = Place(0, 0)
 _AGAIN_SECONDS: Final = 0.5
 _TOLD: Final = (
     *("town", "v", "parts.wish.resident", "parts.wish.proxy", "parts.wish.area"),
@@ -44,7 +45,7 @@ class _Feed:
 
     generation: str
     token: Document | None = None
-    place: Place = field(default=Place(0, 0))
+    place: Place = _NOWHERE
 
 
 class Live:
@@ -100,6 +101,9 @@ class Live:
         try:
             if stood.token is not None:
                 await feed.open(stood.token)
+                return
+            if stood.place > _NOWHERE:  # the first batch of the last feed was not told
+                await feed.open_since(Timestamp(*stood.place[:2]))
                 return
             await feed.open_since(since)
         except OperationFailure as failed:

@@ -20,10 +20,12 @@ from deploy.local.servers import Servers
 from deploy.secrets import Secrets
 from deploy.topics import Topic, ensure_topics
 from shared.access import Role
+from shared.contracts.base import TownId
 from shared.kafka import FACTS
+from shared.sealing import installation_keys
 from tests.conftest import TOWNS_FOLDER, until
 
-HEARTBEAT_SECONDS = 0.3
+HEARTBEAT_SECONDS = 1.0
 
 
 @dataclass
@@ -85,6 +87,11 @@ class Readers:
     ) -> str:
         """What somebody signs in with."""
         return self.secrets.token(role, sub, "t3", list(areas), unit)
+
+    def account_index(self, account: str) -> str:
+        """Under which the key store knows an account."""
+        files = (self.secrets.folder / f"{name}.key" for name in ("master", "index"))
+        return installation_keys(*files).blind(TownId("t3"), "account", account)
 
     @asynccontextmanager
     async def listening(
