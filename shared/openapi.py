@@ -48,6 +48,8 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
     schema["security"] = [{"person": []}, {"system": []}]
     for path, method, operation in _operations(schema):
         operation["x-roles"] = roles(path, method)
+        if method == "GET":
+            _conditional(operation)
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _never_null(parameter["schema"])
         for status in _SAID:
@@ -55,6 +57,29 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
                 "$ref": f"#/components/responses/Problem{status}"
             }
     return schema
+
+
+def _conditional(operation: Schema) -> None:
+    """What `shared/conditional.py` adds to an answer in JSON; an event is one of those named."""
+    content = operation["responses"]["200"]["content"]
+    for stream in content.keys() - {"application/json"}:
+        content[stream]["schema"].pop("type")
+    if "application/json" not in content:
+        return
+    tag = {"description": "of this very answer", "schema": {"type": "string"}}
+    operation["responses"]["200"]["headers"] = {"ETag": tag}
+    operation["responses"]["304"] = {
+        "description": "What you have, by `If-None-Match`, still holds",
+        "headers": {"ETag": tag},
+    }
+    known = {
+        "name": "if-none-match",
+        "in": "header",
+        "required": False,
+        "description": "`ETag` of an earlier answer: 304 if nothing has changed",
+        "schema": {"type": "string"},
+    }
+    operation.setdefault("parameters", []).append(known)
 
 
 def _never_null(said: Schema) -> Schema:

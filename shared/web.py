@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from shared import problems
 from shared.access import Doorkeeper, Principal, Role
+from shared.conditional import Conditional
 from shared.errors import Refused
 from shared.metrics import MEDIA_TYPE, Metrics
 from shared.openapi import describe
@@ -180,6 +181,7 @@ def create_app(
     }
     describe(app, lambda path, method: [role.value for role in policy[path, method]], examples)
     _add_health(app, ready, metrics)
+    app.add_middleware(Conditional)
     app.add_middleware(Bounded)
     app.add_middleware(Correlated, metrics=metrics)
     return app
