@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from deploy.imports.errors import LineRefused
-from deploy.imports.lines import Body, body_of, skipped
+from deploy.imports.lines import Body, body_of, reference, skipped
 from deploy.imports.mapping import Mapping
 from deploy.imports.results import (
     ALREADY_THERE,
@@ -28,6 +28,7 @@ class Line:
     """A line on its way: what it says, and what will be told of it."""
 
     number: int
+    ref: str
     body: Body | None
     told: "asyncio.Future[Told]"
 
@@ -64,18 +65,18 @@ class Run:
             await asyncio.gather(*(line.told for line in under_way), return_exceptions=True)
 
     def _begin(self, row: Row) -> Line:
+        ref = _shown(self.mapping, row)
         told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         try:
-            if skipped(self.mapping, row):
-                told.set_result(Told(SKIPPED))
-                return Line(row.number, None, told)
-            body = body_of(self.mapping, row)
+            if not skipped(self.mapping, row):
+                body = body_of(self.mapping, row)
+                told = asyncio.ensure_future(self._send_after(self._last.get(ref), body))
+                self._last[ref] = told
+                return Line(row.number, ref, body, told)
+            told.set_result(Told(SKIPPED))
         except LineRefused as refused:
             told.set_result(Told(REFUSED, code=refused.code, field=refused.field, why=str(refused)))
-            return Line(row.number, None, told)
-        sent = asyncio.ensure_future(self._send_after(self._last.get(body["ref"]), body))
-        self._last[body["ref"]] = sent
-        return Line(row.number, body, sent)
+        return Line(row.number, ref, None, told)
 
     async def _send_after(self, earlier: "asyncio.Future[Told] | None", body: Body) -> Told:
         if earlier is not None:
@@ -86,12 +87,11 @@ class Run:
         line = under_way[0]
         told = await line.told
         under_way.popleft()
-        ref = "" if line.body is None else line.body["ref"]
-        if self._last.get(ref) is line.told:
-            del self._last[ref]
+        if self._last.get(line.ref) is line.told:
+            del self._last[line.ref]
         if line.body is not None and self.dry_run and told.became == WOULD_BE:
             told = self._rehearse(line.body, told)
-        self.tell(Result(line.number, ref, **asdict(told)))
+        self.tell(Result(line.number, line.ref, **asdict(told)))
 
     def _rehearse(self, body: Body, told: Told) -> Told:
         earlier = self._rehearsed.setdefault(body["ref"], body)
@@ -101,6 +101,14 @@ class Run:
             why = "another line of this list has this reference and says something else"
             return Told(REFUSED, code="ref-taken", field="ref", why=why)
         return Told(ALREADY_THERE, story=told.story)
+
+
+def _shown(mapping: Mapping, row: Row) -> str:
+    """The reference, also of a line that is refused for something else."""
+    try:
+        return reference(mapping.ref, row)
+    except LineRefused:
+        return ""
 
 
 def _without_end(body: Body) -> str:

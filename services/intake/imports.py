@@ -85,7 +85,8 @@ async def _step(
     handle: Callable[[WishOrder], Awaitable[Handled]], order: WishOrder, field: str
 ) -> Handled:
     """One of a line's two commits. Raises Refused `ref-taken`: two matters are never merged."""
-    taken = Refused("ref-taken", "something else was taken in under this reference", field=field)
+    what = "another matter" if field == "ref" else "another end of this matter"
+    taken = Refused("ref-taken", f"{what} was taken in under this reference", field=field)
     try:
         done = await handle(order)
     except Refused as refusal:

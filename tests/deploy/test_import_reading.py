@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from openpyxl import Workbook
@@ -161,6 +162,22 @@ def test_cells_of_a_workbook_are_what_they_were_meant_to_be(read: Callable[..., 
     found = read(workbook(["编号", "事项"], *(["1", put] for put, _ in told)))
     assert found.form == "sheet 台账"
     assert [row.cells["事项"] for row in found.rows] == [cell for _, cell in told]
+
+
+def test_a_phone_that_was_written_as_a_power_of_ten_is_its_digits(
+    read: Callable[..., Table],
+) -> None:
+    changed = io.BytesIO()
+    with (
+        ZipFile(io.BytesIO(workbook(["编号", "事项"], ["1", 13800000001]))) as book,
+        ZipFile(changed, "w") as again,
+    ):
+        for name in book.namelist():
+            part = book.read(name).replace(b">13800000001<", b">1.3800000001E10<")
+            again.writestr(name, part)
+    assert b"1.3800000001E10" in ZipFile(changed).read("xl/worksheets/sheet1.xml")
+    (row,) = read(changed.getvalue()).rows
+    assert row.cells["事项"] == "13800000001"
 
 
 def test_of_several_sheets_one_is_to_be_named(read: Callable[..., Table]) -> None:

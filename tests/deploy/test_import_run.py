@@ -34,6 +34,7 @@ class Desk:
         self.sent: list[str] = []
         self.most = self.now = 0
         self._away_at = away_at
+        self._away = False
 
     async def send(self, body: Body) -> Told:
         self.now += 1
@@ -41,7 +42,10 @@ class Desk:
         for _ in range(50 - len(self.sent)):
             await asyncio.sleep(0)
         self.now -= 1
+        if self._away:
+            await asyncio.Event().wait()  # nobody answers any more
         if body["ref"] == self._away_at:
+            self._away = True
             raise FixFirst("intake does not answer")
         self.sent.append(body["words"].partition("\n")[0])
         return Told(TAKEN_IN, "story", "position")
@@ -72,10 +76,10 @@ async def test_of_two_lines_under_one_reference_the_first_is_sent_first() -> Non
 async def test_what_says_no_matter_or_is_left_out_is_told_and_not_sent() -> None:
     desk = Desk()
     told = await run(desk, [row(3, ""), row(4, "4", 备注="作废"), row(5, "5", 类型="举报")])
-    assert [(r.line, r.became, r.code, r.field) for r in told] == [
-        (3, "refused", "no-reference", "ref"),
-        (4, "skipped", "", ""),
-        (5, "refused", "unknown-word", "kind"),
+    assert [(r.line, r.ref, r.became, r.code, r.field) for r in told] == [
+        (3, "", "refused", "no-reference", "ref"),
+        (4, "2025-4", "skipped", "", ""),
+        (5, "2025-5", "refused", "unknown-word", "kind"),
     ]
     assert told[2].why == "the mapping has no code for '举报'"
     assert desk.sent == []
@@ -83,10 +87,11 @@ async def test_what_says_no_matter_or_is_left_out_is_told_and_not_sent() -> None
 
 async def test_when_intake_goes_away_what_was_told_of_is_done_and_nothing_hangs() -> None:
     desk, told = Desk(away_at="2025-006"), list[Result]()
+    over = Run(MAPPING, desk.send, told.append, at_once=3).over(
+        [row(n, f"{n:03d}") for n in range(3, 30)]
+    )
     with pytest.raises(FixFirst):
-        await Run(MAPPING, desk.send, told.append, at_once=3).over(
-            [row(n, f"{n:03d}") for n in range(3, 30)]
-        )
+        await asyncio.wait_for(over, 20)
     assert [result.line for result in told] == [3, 4, 5]
     assert len(asyncio.all_tasks()) == 1
 

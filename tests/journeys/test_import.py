@@ -225,7 +225,7 @@ def test_history_whose_runs_are_killed_is_in_once_with_both_times_and_never_over
     until(lambda: month_of(desk, month) == expected(said))
     assert {row["story"] for row in listed(desk, month)} == stories
     assert list(streams(place, stories)) == [Counter({1: len(said)})] * 2
-    assert_both_times(desk, said[0], told[0]["story"])
+    assert_both_times(desk, said[0], told[0])
 
     assert listed(desk, month, overdue="true") == []
     open_ones = listed(desk, month, state="opened")
@@ -237,10 +237,11 @@ def test_history_whose_runs_are_killed_is_in_once_with_both_times_and_never_over
     assert listed(desk, month, overdue="true") == []
 
 
-def assert_both_times(desk: Client, cells: dict[str, str], story: str) -> None:
+def assert_both_times(desk: Client, cells: dict[str, str], line: dict[str, str]) -> None:
     """The first line was settled on the spot: both times are when it was submitted."""
     assert cells["现场办结"] == "是"
-    case = desk.get(f"/v1/cases/{story}")
+    story = line["story"]
+    case = desk.get(f"/v1/cases/{story}", at_least=line["position"], until="closed")
     at = datetime.fromisoformat(cells["受理时间"]).replace(tzinfo=ZONE)
     assert {datetime.fromisoformat(case[name]) for name in ("submitted", "resolved")} == {at}
     assert (case["reason"], case["rating"], case["rateable"]) == ("settled-elsewhere", None, False)
