@@ -60,9 +60,9 @@ def rights(
         job = asyncio.run(rights_job(kafka, folder, load_towns(towns).partners(), prefix))
         found = asyncio.run(job.differences())
         if not check:
-            job.make(found)
-            if remove:
-                job.remove(found)
+            asyncio.run(job.make(found))
+        if remove and not check:
+            asyncio.run(job.remove(found))
     except (NotDone, ValueError, OSError) as wrong:
         _fail(str(wrong))
     missing, unwanted = list(found.missing()), list(found.unwanted())

@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from deploy.local.installation import Installation
-from deploy.rights.table import partner_user
 from shared.contracts.answers import EventAnswer, answers_topic, inbound_topic
 from shared.contracts.base import PartnerId
 
@@ -27,7 +26,7 @@ class Partner:
 
     def __init__(self, place: Installation, name: str, source: str) -> None:
         prefix = place.environment["WISHGRID_TOPIC_PREFIX"]
-        self._kafka = place.kafka_as(partner_user(PartnerId(name)))
+        self._kafka = place.kafka_of(PartnerId(name))
         self._inbound = prefix + inbound_topic(PartnerId(name))
         self._answers = prefix + answers_topic(PartnerId(name))
         self._source = source

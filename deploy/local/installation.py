@@ -20,9 +20,10 @@ from deploy.local.process import Process
 from deploy.local.servers import Servers
 from deploy.rights.job import ensure_rights
 from deploy.rights.passwords import Passwords
-from deploy.rights.table import users
+from deploy.rights.table import partner_user, users
 from deploy.secrets import Secrets
 from deploy.topics import ensure_topics, topics_of
+from shared.contracts.base import PartnerId
 from shared.kafka_access import KafkaAccess
 from shared.town import load_towns
 
@@ -77,13 +78,12 @@ class Installation:
         instances = self.services[service]
         return instances[n % len(instances)].url
 
-    def kafka_as(self, user: str) -> KafkaAccess:
-        """How a user of this installation gets into Kafka, by the table's name of it; where Kafka
-        asks for no name, like everybody."""
+    def kafka_of(self, partner: PartnerId) -> KafkaAccess:
+        """How a partner gets into Kafka; where that asks for no name, like everybody."""
         servers, prefix = self.servers, self.environment["WISHGRID_TOPIC_PREFIX"]
-        if servers.passwords is None:
+        if servers.passwords is None or servers.outside is None:
             return servers.kafka
-        return servers.passwords.access(servers.kafka, prefix + user)
+        return servers.passwords.access(servers.outside, prefix + partner_user(partner))
 
     def instances(self) -> Iterator[Instance]:
         """All of them."""

@@ -1,31 +1,29 @@
 """One real Kafka node (KRaft, broker and controller in one) on free ports of this machine."""
 
 import base64
-import os
 import subprocess
 import uuid
 from pathlib import Path
 
-from deploy.local.compose import read_compose
 from deploy.local.errors import StartFailed
 from deploy.local.jars import CACHE, kafka_jars
 from deploy.local.ports import HOST
 from deploy.local.preflight import java
 from deploy.local.process import Process
+from deploy.local.security import PARTNERS, security_settings
 from deploy.local.server import Server, started
 from deploy.rights.passwords import Passwords
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 STARTED = "Kafka Server started"
-SECURITY = ("KAFKA_SASL_", "KAFKA_AUTHORIZER_", "KAFKA_SUPER_", "KAFKA_ALLOW_")
-"""So begin the settings of the compose file's Kafka that let in and keep out."""
+CERTIFICATES = "certificates"
 
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-listeners=SERVICES://{host}:{broker},CONTROLLER://{host}:{controller}
-advertised.listeners=SERVICES://{host}:{broker},CONTROLLER://{host}:{controller}
-listener.security.protocol.map=SERVICES:{protocol},CONTROLLER:{protocol}
+listeners={listeners}
+advertised.listeners={listeners}
+listener.security.protocol.map={protocols}
 inter.broker.listener.name=SERVICES
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers={host}:{controller}
@@ -52,8 +50,8 @@ log.cleaner.dedupe.buffer.size=16777216
 def start_kafka(folder: Path, cache: Path = CACHE, *, passwords: Passwords | None = None) -> Server:
     """A running Kafka whose data, settings and log are in `folder`; its address is `host:port`.
 
-    With `passwords` (the admin's made) it lets nobody in without one, by the same settings as the
-    compose file's.
+    With `passwords` (the admin's made) it lets nobody in without one, and has an address outside
+    of it for partners.
     """
     argv = [
         java(),
@@ -70,33 +68,31 @@ def start_kafka(folder: Path, cache: Path = CACHE, *, passwords: Passwords | Non
         _format(argv, folder, settings)
         run = [*argv, "kafka.Kafka", str(settings)]
         process = Process("kafka", run, None, folder / "kafka.log", folder)
-        return Server(f"{HOST}:{ports[0]}", process, lambda: STARTED in process.said())
+        outside = None if passwords is None else f"{HOST}:{ports[2]}"
+        return Server(f"{HOST}:{ports[0]}", process, lambda: STARTED in process.said(), outside)
 
-    return started(build, ports=2)
+    return started(build, ports=3)
 
 
-def _settings(folder: Path, broker: int, controller: int, *, secure: bool) -> Path:
+def _settings(folder: Path, *ports: int, secure: bool) -> Path:
     path = folder / "server.properties"
+    protocol = "SASL_PLAINTEXT" if secure else "PLAINTEXT"
+    protocols = {"SERVICES": protocol, "CONTROLLER": protocol}
+    more: dict[str, str] = {}
+    if secure:
+        protocols[PARTNERS] = "SASL_SSL"
+        more = security_settings(folder / CERTIFICATES, HOST)
+    places = zip(protocols, ports, strict=False)
     text = PROPERTIES.format(
         host=HOST,
-        broker=broker,
-        controller=controller,
+        controller=ports[1],
         data=(folder / "data").absolute(),
-        protocol="SASL_PLAINTEXT" if secure else "PLAINTEXT",
+        listeners=",".join(f"{name}://{HOST}:{port}" for name, port in places),
+        protocols=",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
     )
-    path.write_text(text + (_security() if secure else ""), encoding="utf-8")
+    lines = [f"{name}={value}\n" for name, value in more.items()]
+    path.write_text(text + "".join(lines), encoding="utf-8")
     return path
-
-
-def _security() -> str:
-    """The compose file's lines, under the names its image gives them."""
-    said = read_compose({"WISHGRID_TOKEN_ISSUER": "nobody", **os.environ}).services["kafka"]
-    lines = {
-        name.removeprefix("KAFKA_").lower().replace("_", "."): value
-        for name, value in said.environment.items()
-        if name.startswith(SECURITY)
-    }
-    return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
 def _format(java_argv: list[str], folder: Path, settings: Path) -> None:

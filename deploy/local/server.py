@@ -18,6 +18,8 @@ class Server:
     address: str
     process: Process
     ready: Callable[[], bool]
+    outside: str | None = None
+    """Where it answers those who are not of this house, by TLS, if it does."""
 
     def start(self) -> None:
         """Start it and return when it takes requests."""

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.kafka import start_kafka
+from deploy.local.certificates import AUTHORITY
+from deploy.local.kafka import CERTIFICATES, start_kafka
 from deploy.local.mongod import start_mongod
 from deploy.local.server import Server
 from deploy.rights.passwords import Passwords
@@ -29,6 +30,8 @@ class Servers:
     passwords: Passwords | None = None
     """Of Kafka's users, where it asks for them: `kafka` then is the admin's way in, once the
     rights job has run."""
+    outside: KafkaAccess | None = None
+    """Where a secure Kafka answers partners, by TLS; as whom is theirs to add."""
 
 
 @contextmanager
@@ -64,7 +67,15 @@ def servers(
             kafka_server=kafka_server,
             mongo_server=mongo_server,
             passwords=passwords,
+            outside=_outside(kafka_server),
         )
+
+
+def _outside(kafka: Server | None) -> KafkaAccess | None:
+    if kafka is None or kafka.outside is None:
+        return None
+    certificates = kafka.process.log.parent / CERTIFICATES
+    return KafkaAccess(kafka.outside, ca_file=certificates / AUTHORITY)
 
 
 def _stop(starts: list[Future[Server]], pool: ThreadPoolExecutor) -> None:

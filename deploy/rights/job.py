@@ -1,7 +1,8 @@
 """The rights job: compares a broker with the table of rights, and makes what is missing."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from deploy.kafka_door import lets_in, why_not
-from deploy.rights.broker import Broker, NotDone
+from deploy.rights.broker import SECONDS, Broker, NotDone
 from deploy.rights.passwords import Passwords
 from deploy.rights.table import ADMIN, Right, ours, rights, touches, users
 from shared.contracts.base import PartnerId
@@ -70,15 +71,26 @@ class RightsJob:
             sorted(r for r in given - self._rights if touches(r, self._prefix)),
         )
 
-    def make(self, found: Differences) -> None:
-        """Make the users and give the rights that are missing. Raises NotDone."""
+    async def make(self, found: Differences) -> None:
+        """Make the users and give the rights that are missing; returns when they count. Raises
+        NotDone."""
         self._broker.make_users({u: str(self._users[u].password) for u in found.users})
         self._broker.give(found.rights)
+        await self._until(lambda now: not now.users and not now.rights)
 
-    def remove(self, found: Differences) -> None:
-        """Take away what is not wanted. Raises NotDone."""
+    async def remove(self, found: Differences) -> None:
+        """Take away what is not wanted; returns when it is gone. Raises NotDone."""
         self._broker.take(found.stray_rights)
         self._broker.remove_users(found.stray_users)
+        await self._until(lambda now: not now.stray_users and not now.stray_rights)
+
+    async def _until(self, done: Callable[[Differences], bool]) -> None:
+        """The controller has answered; the broker that is asked hears of it a moment later."""
+        deadline = time.monotonic() + SECONDS
+        while not done(await self.differences()):
+            if time.monotonic() > deadline:
+                raise NotDone(f"it was done, and is not heard of everywhere after {SECONDS:g} s")
+            await asyncio.sleep(0.05)
 
     async def _shut_out(self, there: frozenset[str]) -> list[str]:
         """Who cannot come in with the password of its file: knocking is the only way to tell."""
@@ -111,7 +123,7 @@ async def ensure_rights(
 ) -> None:
     """Make all that is missing. Raises NotDone, and ValueError for a password that is missing."""
     job = await rights_job(kafka, folder, partners, prefix)
-    job.make(await job.differences())
+    await job.make(await job.differences())
 
 
 async def _mechanism(admin: KafkaAccess) -> str:

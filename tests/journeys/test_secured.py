@@ -4,6 +4,8 @@ theirs."""
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +17,10 @@ from typer.testing import CliRunner, Result
 from deploy.cli.main import app
 from deploy.demo.client import Client
 from deploy.demo.partner import partner
-from deploy.kafka_door import lets_in
+from deploy.kafka_door import lets_in, why_not
 from deploy.lag import Installation as Where
 from deploy.lag import measure
+from deploy.local.certificates import ensure_certificates
 from deploy.local.installation import SERVICES as PROGRAMS
 from deploy.local.installation import installation
 from deploy.local.servers import Servers, servers
@@ -30,12 +33,12 @@ from shared.contracts.answers import answers_topic, inbound_topic
 from shared.contracts.base import PartnerId
 from shared.kafka import CARE, DEAD, FACTS, fact_producer
 from shared.kafka_access import KafkaAccess
-from tests.conftest import TOWNS_FOLDER
+from tests.conftest import TOWNS_FOLDER, until
 from tests.journeys.conftest import TOWN, WISH, log_of
 from tests.kafka_acts import Forbidden, make_topic, read, write, write_in_transaction
 from tests.partner import PARTNER, SOURCE, UNIT
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120, func_only=True)]
 
 PREFIX: Final = "table."
 ALPHA, BETA = PartnerId("alpha"), PartnerId("beta")
@@ -76,15 +79,21 @@ def table(secured: Servers) -> Callable[[str], KafkaAccess]:
 def test_a_wish_goes_round_when_every_service_comes_under_its_own_name(
     secured: Servers, tmp_path: Path
 ) -> None:
-    with installation(secured, tmp_path, name="secured") as place:
-        resident = Client(place, Role.RESIDENT, "wx-secured", TOWN)
-        desk = Client(place, Role.COMMUNITY, "west-desk", TOWN, areas=["t3/west"])
-        unit = Client(place, Role.UNIT, "sweeper", TOWN, unit=UNIT)
+    with installation(secured, tmp_path, name="secured") as place, ExitStack() as ending:
+        resident, desk, unit = (
+            ending.enter_context(closing(Client(place, role, sub, TOWN, areas, unit)))
+            for role, sub, areas, unit in (
+                (Role.RESIDENT, "wx-secured", (), None),
+                (Role.COMMUNITY, "west-desk", ["t3/west"], None),
+                (Role.UNIT, "sweeper", (), UNIT),
+            )
+        )
         said = resident.submit(WISH)
         story = said["story"]
         said = desk.do("accept", story, {}, said["position"])
         said = desk.do("dispatch", story, {"unit": UNIT}, said["position"])
         desk.get(f"/v1/cases/{story}", at_least=said["position"])
+        assert place.kafka_of(PARTNER).protocol == "SASL_SSL"
         with partner(place, PARTNER, SOURCE) as system:
             refused = system.tell("e-0", "unit-reported", "A-1", {"ref": "A-1", "unit": UNIT}, None)
             assert (refused.said, refused.code) == ("refused", "unknown-reference")
@@ -97,8 +106,6 @@ def test_a_wish_goes_round_when_every_service_comes_under_its_own_name(
         said = resident.do("rate", story, {"resolved": True, "satisfaction": 5}, said["position"])
         case = resident.get(f"/v1/cases/{story}", at_least=said["position"], until="closed")
         assert (case["state"], case["words"]) == ("closed", WISH["words"])
-        for client in (resident, desk, unit):
-            client.close()
         where = Where(place.servers.kafka, place.servers.mongo, "wishgridsecured", "secured.")
         consumers = asyncio.run(measure(where)).consumers  # as the admin, as all commands
         assert len(consumers) == 4
@@ -227,6 +234,8 @@ async def test_who_is_not_known_does_not_come_in(
             await act
     assert await lets_in(right)
     assert wrong.user is None or not await lets_in(wrong)
+    said = await why_not(wrong, KafkaConnectionError())
+    assert ("wants a name" if wrong.user is None else "does not let") in said
 
 
 def with_partners(folder: Path, *names: str) -> Path:
@@ -319,9 +328,10 @@ async def test_a_right_somebody_else_was_given_by_hand_is_named(
     job = await rights_job(secured.kafka, folder, (ALPHA, BETA), PREFIX)
     broker.give([*strays, elsewhere])
     try:
+        await until(lambda: {*strays, elsewhere} <= broker.rights(), "the broker has heard of it")
         found = await job.differences()
         assert set(found.stray_rights) == set(strays)
-        job.remove(found)
+        await job.remove(found)
         assert not list((await job.differences()).unwanted())
         assert elsewhere in broker.rights()
     finally:
@@ -339,6 +349,23 @@ async def test_a_password_file_that_was_changed_is_the_password_after_the_job(
     found = await job.differences()
     assert (list(found.users), list(found.rights)) == ([before.user], [])
     assert not await lets_in(table("wishgrid.care"))
-    job.make(found)
+    await job.make(found)
     assert await lets_in(table("wishgrid.care"))
     assert not await lets_in(before)
+
+
+async def test_outside_the_house_nobody_speaks_in_the_clear_or_to_a_stranger(
+    table: Callable[[str], KafkaAccess], secured: Servers, tmp_path: Path
+) -> None:
+    assert secured.outside is not None
+    alpha, topic = table("partner.alpha"), PREFIX + inbound_topic(ALPHA)
+    outside = replace(alpha, servers=secured.outside.servers, ca_file=secured.outside.ca_file)
+    await write(outside, topic)
+    with pytest.raises(Forbidden):
+        await write(outside, PREFIX + inbound_topic(BETA))
+    admin = replace(outside, user=ADMIN, password=table(ADMIN).password)
+    assert f"{PREFIX}partner.alpha" in await asyncio.to_thread(Broker(admin).users)
+    other, _ = ensure_certificates(tmp_path, "127.0.0.1")
+    for wrong in (replace(outside, ca_file=None), replace(outside, ca_file=other)):
+        with pytest.raises(KafkaConnectionError):
+            await write(wrong, topic)
