@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from shared.codes import codes_of
 from shared.problems import MEDIA_TYPE, TITLES, Problem
 
 _SAID: Final = (400, 401, 403, 404, 409, 413, 422, 503)
@@ -35,6 +36,12 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
             if name in examples:
                 field["examples"] = [examples[name]]
     schemas["Problem"] = Problem.model_json_schema()
+    if codes := codes_of(schema["info"]["title"].rpartition(" ")[2]):
+        schemas["Problem"]["properties"]["code"]["enum"] = [each.code for each in codes]
+        schema["info"]["x-codes"] = [
+            {"code": code, "statuses": statuses, "meaning": says}
+            for code, statuses, _, says in codes
+        ]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -134,7 +134,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, why: HTTPException) -> JSONResponse:
         codes = {400: "unreadable-body", 404: "no-such-path", 405: "no-such-method"}
-        code = codes.get(why.status_code, "refused")
+        code = codes.get(why.status_code, "invalid-request")
         answer = problem(request, why.status_code, code, str(why.detail))
         answer.headers.update(why.headers or {})
         return answer

@@ -1,7 +1,9 @@
 """Who may call what: each role at each endpoint of each service, also of those to come."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from shared.web import api_routes, create_app, roles_of
 from tests.build import STORY, IdentityProvider, some_towns
 
 IDENTITY = IdentityProvider()
+GOLDEN = Path(__file__).with_name("golden") / "operations.json"
 
 
 def absent() -> Any:
@@ -135,6 +138,16 @@ def test_the_policy_is_the_one_that_was_agreed() -> None:
         for route in api_routes(app)
     }
     assert found == MAY
+
+
+def test_no_operation_was_renamed_or_taken_away() -> None:
+    """Clients are made of these names: one that is released stays. A new one is added here."""
+    kept = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    found = {
+        service: sorted(str(route.operation_id) for route in api_routes(app))
+        for service, app in APPS.items()
+    }
+    assert found == kept
 
 
 async def test_only_health_numbers_and_the_description_of_the_api_need_no_credentials() -> None:

@@ -377,3 +377,39 @@ async def test_a_misspelt_or_repeated_parameter_is_refused(
 async def test_a_slash_too_many_is_no_way_to_anywhere(client: AsyncClient) -> None:
     answer = await client.get("/whoami/")
     check_problem(answer, 404, "no-such-path")
+
+
+async def test_a_body_that_does_not_say_it_is_json_does_not_fit(client: AsyncClient) -> None:
+    for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x"):
+        answer = await client.post("/rate", content=b'{"stars": 1}', headers={"content-type": kind})
+        check_problem(answer, 422, "invalid-request", "body")
+    check_problem(await client.post("/rate", content=b""), 422, "invalid-request", "body")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "TRACE", "PROPFIND"])
+async def test_any_other_method_is_a_problem_and_no_other_origin_is_let_in(
+    client: AsyncClient, method: str
+) -> None:
+    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
+    answer = await client.request(method, "/whoami", headers=headers)
+    check_problem(answer, 405, "no-such-method")
+    assert answer.headers["allow"] == "GET"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    answer = await client.request(method, "/nowhere", headers=headers)
+    check_problem(answer, 404, "no-such-path")
+
+
+async def test_the_head_of_an_answer_alone_is_not_given(client: AsyncClient) -> None:
+    answer = await client.head("/whoami")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_path_or_query_of_any_length_or_bytes_ends_in_a_problem(
+    client: AsyncClient,
+) -> None:
+    check_problem(await client.get("/" + "x" * 20_000), 404, "no-such-path")
+    check_problem(await client.get("/%00%ff/%2e%2e/whoami"), 404, "no-such-path")
+    field = "x" * 60
+    long = await client.get("/whoami", params={"x" * 20_000: "y"})
+    check_problem(long, 422, "unknown-parameter", field)
