@@ -49,12 +49,17 @@ class CaseFilter:
     channel: Annotated[CodeText | None, Query()] = None
     first: Annotated[Day | None, FIRST_DAY] = None
     last: Annotated[Day | None, LAST_DAY] = None
+    only: Annotated[bool, Query(description="true: the area itself, without those below it")] = (
+        False
+    )
     overdue: Annotated[
         bool, Query(description="true: open, and past its deadline; false narrows nothing")
     ] = False
 
     def check(self, words: Wording) -> None:
         """Raises Refused, naming the field, for what no profile of the town knows."""
+        if self.only and self.area is None:
+            raise Refused("area-missing", "say which area", field="area")
         words.check("area", self.area)
         words.check("unit", self.unit)
         words.check("kind", self.kind)
@@ -66,6 +71,7 @@ class CaseFilter:
         """The same as clauses of a query; `now` tells what is overdue."""
         asked = {
             "within": self.area,
+            "area": self.area if self.only else None,
             "state": self.state,
             "numbers": self.number,
             "unit": self.unit,

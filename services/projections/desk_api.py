@@ -1,5 +1,6 @@
 """HTTP out: what is one's own: the cases on a unit's desk, the wishes of a resident."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -40,26 +41,8 @@ def desk_routes(reader: Reader) -> APIRouter:
         at_least: AtLeast = None,
     ) -> DeskPage:
         """What a unit was named for, soonest due first."""
-        whose = _unit(reader, who, unit)
-        cursor = read_cursor(after, "due")
-        await reader.wait(who, None, at_least)
-        stands = LIVE if stand is None else (stand,)
-        clauses: list[Document] = [
-            in_scope(who, None),
-            {"assignments": {"$elemMatch": {"unit": whose, "stand": {"$in": list(stands)}}}},
-        ]
-        if overdue:
-            clauses.append(past_due(reader.clock.now()))
-        rows, following = await list_rows(
-            reader.model, {"$and": clauses}, sort="due", after=cursor, limit=limit
-        )
-        opened = await reader.texts.open(who, rows)
-        await reader.access_log.note(who, "read-desk", (row["_id"] for row in rows))
-        items = [
-            DeskRow.model_validate({**line(row, opened), "mine": _mine(row, whose, stands)})
-            for row in rows
-        ]
-        return DeskPage(items=items, next=following)
+        asked = Desk(unit, stand, overdue, limit, after)
+        return await desk_of(reader, who, asked, at_least)
 
     @router.get("/my-wishes", operation_id="read_my_wishes")
     async def read_my_wishes(
@@ -80,6 +63,43 @@ def desk_routes(reader: Reader) -> APIRouter:
         return MyWishes(items=[_my_wish(row, opened, resident) for row in rows], next=following)
 
     return router
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Whose desk is wanted, what of it, and which part."""
+
+    unit: UnitId | None = None
+    stand: Stand | None = None
+    overdue: bool = False
+    limit: int = 50
+    after: str | None = None
+
+
+async def desk_of(
+    reader: Reader, who: Principal, desk: Desk, at_least: str | None = None
+) -> DeskPage:
+    """One page of a unit's desk, to the JSON API and to the pages alike. Raises Refused."""
+    whose = _unit(reader, who, desk.unit)
+    cursor = read_cursor(desk.after, "due")
+    await reader.wait(who, None, at_least)
+    stands = LIVE if desk.stand is None else (desk.stand,)
+    clauses: list[Document] = [
+        in_scope(who, None),
+        {"assignments": {"$elemMatch": {"unit": whose, "stand": {"$in": list(stands)}}}},
+    ]
+    if desk.overdue:
+        clauses.append(past_due(reader.clock.now()))
+    rows, following = await list_rows(
+        reader.model, {"$and": clauses}, sort="due", after=cursor, limit=desk.limit
+    )
+    opened = await reader.texts.open(who, rows)
+    await reader.access_log.note(who, "read-desk", (row["_id"] for row in rows))
+    items = [
+        DeskRow.model_validate({**line(row, opened), "mine": _mine(row, whose, stands)})
+        for row in rows
+    ]
+    return DeskPage(items=items, next=following)
 
 
 def _unit(reader: Reader, who: Principal, asked: UnitId | None) -> UnitId:

@@ -78,13 +78,13 @@ def place_report(
     force; kinds and categories it no longer has are shown where cases were counted in them."""
     area, first, last = asked
     period = {"from": first.isoformat(), "to": last.isoformat()}
-    kinds = _in_order(profile.kinds, (kind for kind, _ in counts))
+    kinds = in_order(profile.kinds, (kind for kind, _ in counts))
     return PlaceReport(
         area=area,
         name=words.areas[area],
         first=first,
         last=last,
-        numbers=_figures(counts.values(), {"area": area, **period}),
+        numbers=_summed(counts.values(), {"area": area, **period}),
         kinds=[
             _kind(kind, counts, {"area": area, "kind": kind, **period}, profile, words)
             for kind in kinds
@@ -92,8 +92,26 @@ def place_report(
         profile=profile.version,
         fast_within_hours=profile.fast_within_hours,
         invented=list(profile.invented),
-        remarks=[FAST_IS_OURS] if _ours(profile) else [],
+        remarks=[FAST_IS_OURS] if is_ours(profile) else [],
     )
+
+
+def figures(counted: Mapping[str, int], query: Mapping[str, str]) -> Figures:
+    """Every number of what was counted, as links to the list that `query` narrows."""
+    return {
+        name: Figure(count=counted.get(name, 0), cases=list_link({**query, "number": name}))
+        for name in NUMBERS
+    }
+
+
+def list_link(query: Mapping[str, str]) -> str:
+    """The case list narrowed so."""
+    return "/v1/cases?" + urlencode(query, safe="/")
+
+
+def is_ours(profile: Profile) -> bool:
+    """Whether the profile says that its threshold for fast is made up."""
+    return any("fast_within_hours" in said for said in profile.invented)
 
 
 def _kind(
@@ -105,37 +123,26 @@ def _kind(
     return KindFigures(
         kind=kind,
         name=words.kinds.get(kind, kind),
-        numbers=_figures(ours.values(), query),
+        numbers=_summed(ours.values(), query),
         categories=[
             CategoryFigures(
                 category=category,
                 name=words.category(kind, category),
-                numbers=_figures([ours.get(category, {})], {**query, "category": category}),
+                numbers=figures(ours.get(category, {}), {**query, "category": category}),
             )
-            for category in _in_order(listed, ours)
+            for category in in_order(listed, ours)
         ],
     )
 
 
-def _figures(counted: Iterable[Mapping[str, int]], query: Mapping[str, str]) -> Figures:
+def _summed(counted: Iterable[Mapping[str, int]], query: Mapping[str, str]) -> Figures:
     total: Counter[str] = Counter()
     for counts in counted:
         total.update(counts)
-    return {
-        name: Figure(count=total[name], cases=_link({**query, "number": name})) for name in NUMBERS
-    }
+    return figures(total, query)
 
 
-def _link(query: Mapping[str, str]) -> str:
-    return "/v1/cases?" + urlencode(query, safe="/")
-
-
-def _in_order(known: Iterable[str], found: Iterable[str]) -> list[str]:
+def in_order(known: Iterable[str], found: Iterable[str]) -> list[str]:
     """What the profile lists, in its order, then what else there is."""
     listed = list(map(str, known))
     return [*listed, *sorted(set(found) - set(listed))]
-
-
-def _ours(profile: Profile) -> bool:
-    """Whether the profile says that its threshold for fast is made up."""
-    return any("fast_within_hours" in said for said in profile.invented)

@@ -21,6 +21,8 @@ _DIRECTION: Final[Mapping[str, tuple[str, int]]] = {
     "due": ("due", 1),
 }
 _LONGEST: Final = 400
+MOST_COUNTED: Final = 10_000
+"""Counting on in a list of millions would keep everybody else waiting."""
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 After = Annotated[str | None, Query(description="`next` of the page before")]
@@ -70,3 +72,11 @@ async def list_rows(
     if len(rows) <= limit:
         return page, None
     return page, Cursor(sort=sort, value=page[-1][field], id=page[-1]["_id"]).encode()
+
+
+async def count_rows(model: ReadModel, query: Document, sort: Sort) -> int:
+    """How many rows all pages have, counted no further than `MOST_COUNTED`."""
+    field, _ = _DIRECTION[sort]
+    listed = {"$and": [query, {field: {"$exists": True}}]}
+    counted: int = await model.database["case_list"].count_documents(listed, limit=MOST_COUNTED)
+    return counted

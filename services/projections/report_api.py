@@ -1,6 +1,6 @@
 """HTTP out: the place report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Annotated, Final
 
@@ -43,16 +43,11 @@ def report_routes(reader: Reader) -> APIRouter:
         if not who.sees(area):
             raise Refused("area-not-yours", "you do not answer for this area", field="area")
         check_days(first, last)
-        if len(months := list(_months(first, last))) > MOST_MONTHS:
+        if len(months := list(months_of(first, last))) > MOST_MONTHS:
             detail = f"a report spans at most {MOST_MONTHS} months"
             raise Refused("period-too-long", detail, field="to")
         await reader.wait(who, None, at_least)
-        query = {
-            "town": who.town,
-            "month": {"$in": months},
-            # the area, and what is below it: "0" follows "/"
-            "$or": [{"area": area}, {"area": {"$gte": f"{area}/", "$lt": f"{area}0"}}],
-        }
+        query = sheets_of(who, area, months)
         counts = await _counted(reader.model, query, first, last)
         profile = reader.town(who).profile_at(reader.clock.now())
         return place_report((area, first, last), counts, profile, words)
@@ -60,7 +55,18 @@ def report_routes(reader: Reader) -> APIRouter:
     return router
 
 
-def _months(first: date, last: date) -> Iterator[str]:
+def sheets_of(who: Principal, area: str, months: Iterable[str]) -> Document:
+    """The sheets of an area, and of all below it, as a query."""
+    below = {"$gte": f"{area}/", "$lt": f"{area}0"}  # "0" follows "/"
+    return {
+        "town": who.town,
+        "month": {"$in": list(months)},
+        "$or": [{"area": area}, {"area": below}],
+    }
+
+
+def months_of(first: date, last: date) -> Iterator[str]:
+    """The months from one day to another, `2026-03`."""
     year, month = first.year, first.month
     while (year, month) <= (last.year, last.month):
         yield f"{year:04}-{month:02}"

@@ -68,6 +68,7 @@ PROBES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "channel": ("visit", "online"),
         "from": ("2026-03-02", "0001-01-01"),
         "to": ("2026-03-02", "9999-12-31"),
+        "only": ("true",),
         "overdue": ("true",),
         "sort": ("-submitted", "due"),
         "limit": ("200",),

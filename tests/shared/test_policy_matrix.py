@@ -68,6 +68,7 @@ MAY: dict[str, set[Role]] = {
     "read_desk": {U, C, S},
     "read_my_wishes": {R},
     "read_report": {O, C, S, V, Y},
+    "read_overview": {O, C, S, V, Y},
     "read_town": set(Role),
     "follow_changes": set(Role),
 }
