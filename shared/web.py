@@ -51,6 +51,14 @@ class Allow:
         return who
 
 
+class Anybody:
+    """A dependency that says an endpoint is for whoever comes: how one is let in, and what its
+    page looks like. Nothing of a town may be behind it."""
+
+    async def __call__(self) -> None:
+        return
+
+
 def _check_query(request: Request) -> None:
     """Raise Refused for a parameter nobody asked for, or one said twice: a filter that is
     misspelt must not list everything."""
@@ -172,7 +180,8 @@ def create_app(
     metrics = metrics or Metrics()
     problems.install(app)
     app.include_router(routes)
-    if open_doors := [str(route.path) for route in api_routes(app) if not roles_of(route)]:
+    unsaid = (route for route in api_routes(app) if not roles_of(route))
+    if open_doors := [str(route.path) for route in unsaid if not is_for_anybody(route)]:
         raise ValueError(f"no policy says who may call {', '.join(open_doors)}")
     policy = {
         (str(route.path), method): sorted(roles_of(route))
@@ -201,6 +210,14 @@ def roles_of(route: RouteContext) -> frozenset[Role]:
     """Who may call this endpoint; empty when nothing says so."""
     dependant = getattr(route, "dependant", None)
     return frozenset() if dependant is None else frozenset().union(*_roles(dependant))
+
+
+def is_for_anybody(route: RouteContext) -> bool:
+    """Whether the endpoint says that it needs no principal."""
+    dependant = getattr(route, "dependant", None)
+    return dependant is not None and any(
+        isinstance(each.call, Anybody) for each in dependant.dependencies
+    )
 
 
 def _roles(dependant: Dependant) -> Iterator[frozenset[Role]]:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.projections.api import routes
+from services.projections.board.board import board_routes, open_board
+from services.projections.board.site import site
 from services.projections.generations import Generation
 from services.projections.live import Live
 from services.projections.metrics import projections_metrics
@@ -49,6 +51,9 @@ def create(house: House) -> FastAPI:
         keys,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
+    pages = site(reader)
+    endpoints = routes(reader, live)
+    endpoints.include_router(board_routes(pages))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +73,7 @@ def create(house: House) -> FastAPI:
 
     app = create_app(
         "wishgrid projections",
-        routes(reader, live),
+        endpoints,
         house.doorkeeper,
         ready,
         house.towns.examples(),
@@ -76,6 +81,7 @@ def create(house: House) -> FastAPI:
         projections_metrics(generation.database, projector, live.listeners),
     )
     app.state.before_stop.append(live.listeners.stop)
+    open_board(app, pages)
     return app
 
 

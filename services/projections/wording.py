@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.contracts.base import Code
 from shared.errors import Refused
 from shared.town import Town
 
@@ -17,6 +18,9 @@ class Wording:
     categories: Mapping[str, Mapping[str, str]]
     channels: Mapping[str, str]
     units: Mapping[str, str]
+    outcomes: Mapping[str, str]
+    rules: Mapping[str, str]
+    owners: Mapping[str, str]
 
     def check(self, field: str, code: str | None) -> None:
         """Raises Refused `unknown-<field>` for a code no profile knows."""
@@ -48,12 +52,21 @@ def wording(town: Town) -> Wording:
     kinds: dict[str, str] = {}
     categories: dict[str, dict[str, str]] = {}
     channels: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
+    rules: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for profile in town.profiles:
         areas |= {area.id: area.name for area in profile.areas}
-        channels |= {str(code): name for code, name in profile.channels.items()}
+        channels |= _said(profile.channels)
+        outcomes |= _said(profile.outcomes)
+        rules |= _said(profile.decline_rules)
+        owners |= _said(profile.owners)
         for name, kind in profile.kinds.items():
             kinds[name] = kind.name
-            known = {str(code): said for code, said in kind.categories.items()}
-            categories.setdefault(name, {}).update(known)
+            categories.setdefault(name, {}).update(_said(kind.categories))
     units = {str(unit.id): unit.name for unit in town.units.values()}
-    return Wording(areas, kinds, categories, channels, units)
+    return Wording(areas, kinds, categories, channels, units, outcomes, rules, owners)
+
+
+def _said(names: Mapping[Code, str]) -> dict[str, str]:
+    return {str(code): name for code, name in names.items()}

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
 
 from services.projections.api import routes
+from services.projections.board.board import board_routes, open_board
+from services.projections.board.site import site
 from services.projections.folding import Recipe
 from services.projections.live import Live
 from services.projections.reader import Reader
@@ -117,7 +119,11 @@ async def front_end(
         towns=Towns({town.id: town}),
         clock=clock,
     )
-    app = create_app("read", routes(reader, live), IDENTITY.doorkeeper(), ready, {}, lifespan)
+    pages = site(reader)
+    endpoints = routes(reader, live)
+    endpoints.include_router(board_routes(pages))
+    app = create_app("read", endpoints, IDENTITY.doorkeeper(), ready, {}, lifespan)
+    open_board(app, pages)
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://town") as client:
         yield FrontEnd(app, home, clock, model, client)
