@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
+from deploy.local.installation import Installation, installation
 from deploy.local.servers import Servers, servers
 from deploy.secrets import Secrets
 from deploy.topics import Topic, ensure_topics
@@ -64,6 +66,26 @@ GRID: Final = AreaId("t3/west/g4")
 def stack_servers() -> Iterator[Servers]:
     """A real Kafka and mongod for the whole session; WISHGRID_KAFKA and WISHGRID_MONGO are used."""
     with servers(kafka=access_in(os.environ), mongo=os.environ.get("WISHGRID_MONGO")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def place(
+    stack_servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """One installation for all journeys and the browser: two instances of each service.
+
+    Waiting is generous: a busy machine is no reason for `not-yet`. Its towns are a copy."""
+    folder = tmp_path_factory.mktemp("journeys")
+    towns = shutil.copytree(TOWNS_FOLDER, folder / "towns")
+    settings = {
+        "WISHGRID_WAIT_SECONDS": "25",
+        "WISHGRID_SESSION_TIMEOUT_SECONDS": "6",
+        "WISHGRID_TOWNS": str(towns),
+    }
+    with installation(
+        stack_servers, folder, name="journeys", instances=2, settings=settings
+    ) as running:
         yield running
 
 

@@ -1,6 +1,5 @@
-"""One installation for all journeys: two instances of each service on real servers."""
+"""People who use the one installation of all journeys."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.client import Client
-from deploy.local.installation import Installation, installation
-from deploy.local.servers import Servers
+from deploy.local.installation import Installation
 from shared.access import Role
-from tests.conftest import TOWNS_FOLDER
 
 TOWN = "t3"
 WISH = {
@@ -23,24 +20,6 @@ WISH = {
 }
 
 Person = Callable[..., Client]
-
-
-@pytest.fixture(scope="session")
-def place(
-    stack_servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    """Waiting is generous: a busy machine is no reason for `not-yet`. Its towns are a copy."""
-    folder = tmp_path_factory.mktemp("journeys")
-    towns = shutil.copytree(TOWNS_FOLDER, folder / "towns")
-    settings = {
-        "WISHGRID_WAIT_SECONDS": "25",
-        "WISHGRID_SESSION_TIMEOUT_SECONDS": "6",
-        "WISHGRID_TOWNS": str(towns),
-    }
-    with installation(
-        stack_servers, folder, name="journeys", instances=2, settings=settings
-    ) as running:
-        yield running
 
 
 @pytest.fixture
