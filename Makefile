@@ -19,12 +19,18 @@ venv: .venv/.stamp ## make .venv from requirements.lock
 	touch $@
 
 NODE := tests/node/node_modules/.stamp
+BOARD := services/projections/board/static/vendor/.stamp
 
 $(NODE): tests/node/package-lock.json tests/node/package.json
 	npm ci --prefix tests/node --no-progress
 	touch $@
 
-demo: venv ## play a town from order to write-off on real servers (ONCE=1: end when played)
+$(BOARD): services/projections/board/package-lock.json services/projections/board/package.json
+	npm ci --prefix services/projections/board --no-progress
+	npm run --silent --prefix services/projections/board vendor
+	touch $@
+
+demo: venv $(BOARD) ## play a town from order to write-off on real servers (ONCE=1: end when played)
 	$(BIN)/wishgrid demo $(if $(ONCE),--once)
 
 check: venv ## format, lint, types, import rules, pure tests (under a minute)
@@ -34,7 +40,7 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not stack"
 
-test: check $(NODE) ## all that must hold: check, then the tests on a real Kafka and mongod
+test: check $(NODE) $(BOARD) ## all that must hold: check, then the tests on a real Kafka and mongod
 	$(BIN)/pytest -q -m stack
 
 bench: venv ## measure appending to the event store
@@ -49,5 +55,6 @@ lock: venv ## compile both lock files from pyproject.toml (UPGRADE=1: to the new
 	$(COMPILE) --extra build --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
 
 clean: ## remove the venv and everything generated
-	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info tests/node/node_modules
+	rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info tests/node/node_modules \
+		services/projections/board/node_modules services/projections/board/static/vendor
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
