@@ -9,7 +9,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,7 @@ def installation(
     *,
     name: str = "",
     instances: int = 1,
+    services: Sequence[str] = SERVICES,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Installation]:
     """Topics made, services ready; they are ended when the context is left.
@@ -123,9 +124,8 @@ def installation(
         asyncio.run(ensure_rights(servers.kafka, servers.passwords.folder, partners, prefix))
     asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=topics_of(partners)))
     compose = _users_from_here(read_compose({**os.environ, **environment}), servers.passwords)
-    running = Installation(
-        servers, secrets, environment, folder, _services(compose, environment, folder, instances)
-    )
+    started = _services(compose, environment, folder, instances, services)
+    running = Installation(servers, secrets, environment, folder, started)
     try:
         for instance in running.instances():
             instance.start()
@@ -168,15 +168,15 @@ def _users_from_here(compose: Compose, passwords: Passwords | None) -> Compose:
 
 
 def _services(
-    compose: Compose, here: Mapping[str, str], folder: Path, count: int
+    compose: Compose, here: Mapping[str, str], folder: Path, count: int, services: Sequence[str]
 ) -> dict[str, tuple[Instance, ...]]:
-    ports = iter(free_ports(len(SERVICES) * count))
+    ports = iter(free_ports(len(services) * count))
     return {
         service: tuple(
             _instance(f"{service}-{n}", compose.instance(service, n), here, next(ports), folder)
             for n in range(1, count + 1)
         )
-        for service in SERVICES
+        for service in services
     }
 
 
