@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -153,6 +154,7 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
     except CANNOT_START as wrong:
         _cannot_start(wrong)
     server = Server(app, settings.host, settings.port)
+    _spare_what_stays()
     try:
         server.run()
     except KeyboardInterrupt:
@@ -161,6 +163,14 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
         if server.refused is None:
             raise
         _cannot_start(server.refused)
+
+
+def _spare_what_stays() -> None:
+    """Modules, types and the app live as long as the process: the garbage collector need not walk
+    them again and again, nor look for cycles at every few hundred facts or requests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _cannot_start(wrong: Exception) -> NoReturn:
