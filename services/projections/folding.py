@@ -175,7 +175,7 @@ def _remember(wrote: dict[str, Document], name: str, document: Document | None) 
 def timeline_entry(recorded: Recorded) -> Document:
     """One fact as the timeline keeps it; texts stay sealed."""
     fact = recorded.fact.model_dump(exclude_none=True)
-    entry = {
+    entry: Document = {
         "_id": recorded.id,
         "story": recorded.story,
         "stream": recorded.stream,
@@ -185,7 +185,7 @@ def timeline_entry(recorded: Recorded) -> Document:
         "occurred": recorded.occurred,
         "recorded": recorded.recorded,
         "correlation": recorded.correlation,
-        "causation": recorded.causation,
-        "fact": fact,
     }
-    return {name: value for name, value in entry.items() if value is not None}
+    if recorded.causation is not None:
+        entry["causation"] = recorded.causation
+    return {**entry, "fact": fact}

@@ -7,7 +7,6 @@ order; zeros, empty cells and empty sheets are not kept.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from services.projections.stories import Story
@@ -40,7 +39,15 @@ class Sheet(NamedTuple):
 
 def written(counted: Counted | None) -> Document | None:
     """What the story remembers of it."""
-    return None if counted is None else {**asdict(counted), "numbers": list(counted.numbers)}
+    if counted is None:
+        return None
+    return {
+        "area": counted.area,
+        "by": counted.by,
+        "day": counted.day,
+        "kind": counted.kind,
+        "numbers": list(counted.numbers),
+    }
 
 
 def add_difference(
