@@ -20,7 +20,7 @@ from services.projections.folding import fold_poll
 from services.projections.generations import Generation
 from services.projections.positions import OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
-from services.projections.records import decoded
+from services.projections.records import ReadAhead, decoded
 from services.projections.views.registry import recipe
 from shared.contracts.recorded import Recorded
 from shared.errors import NotReady
@@ -62,6 +62,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._gate = asyncio.Lock()
         self._positions = Positions()
         self._ahead: list[Record] = []
+        self._reading = ReadAhead()
         self._room = MOST_BYTES
         self._told_kafka_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
@@ -176,11 +177,12 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         if not self._ahead:
             fetched = await consumer.getmany(timeout_ms=100, max_records=MOST_RECORDS)
             self._ahead = list(chain.from_iterable(fetched.values()))
+            self._reading.forget()
         async with self._gate:
             batch, self._ahead = self._positions.take(self._ahead, self._room)
             if not batch:
                 return
-            by_partition, unreadable = decoded(batch)
+            by_partition, unreadable = decoded(batch, self._reading.read)
             facts = list(chain.from_iterable(by_partition.values()))
             self._check_profiles(facts)
             stories = await self._model.stories({r.story for r in facts})
@@ -188,7 +190,11 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             waiting = await self._model.parked(stuck)
             changes = fold_poll(by_partition, stories, waiting, self._recipe)
             moves = self._positions.moves(batch)
-            if not await self._model.write(changes, moves, unreadable):
+            written, _ = await asyncio.gather(
+                self._model.write(changes, moves, unreadable),
+                self._reading.ahead(self._ahead[: len(batch)]),
+            )
+            if not written:
                 raise OutOfStep("another process moved an offset")
             self._positions.move(moves)
         self._room = min(self._room * 2, MOST_BYTES)
