@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Iterable
-from time import monotonic
-from typing import Final
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -21,10 +19,8 @@ from shared.contracts.base import ResidentId, SubjectId, TownId
 from shared.errors import KeyMissing
 from shared.group_commit import AlreadyThere, GroupInsert
 from shared.mongo import Database, Document
+from shared.remembered import Remembered
 from shared.sealing import InstallationKeys, Sealer, new_key
-
-_CACHE_SECONDS: Final = 60.0
-_CACHE_SIZE: Final = 20_000
 
 
 async def check_secrets(database: Database, secrets: InstallationKeys) -> None:
@@ -54,7 +50,7 @@ class KeyReader:
         self._keys = database["keys"]
         self._residents = database["residents"]
         self.installation = keys
-        self._cache: dict[SubjectId, tuple[float, Sealer]] = {}
+        self._cache = Remembered[SubjectId, Sealer]()
 
     async def sealer(self, subject: SubjectId) -> Sealer:
         """Seals and opens for one subject. Raises KeyMissing."""
@@ -66,15 +62,14 @@ class KeyReader:
     async def sealers(self, subjects: Iterable[SubjectId]) -> dict[SubjectId, Sealer]:
         """The sealers there are, in one query; erased and unknown subjects are left out."""
         wanted = set(subjects)
-        now = monotonic()
-        found = {s: entry[1] for s in wanted if (entry := self._cache.get(s)) and entry[0] > now}
+        found = {s: known for s in wanted if (known := self._cache.get(s))}
         if missing := sorted(wanted - found.keys()):
             async for document in self._keys.find(
                 {"_id": {"$in": missing}, "wrapped": {"$exists": True}}
             ):
                 subject = SubjectId(document["_id"])
                 key = self.installation.unwrap(subject, bytes(document["wrapped"]))
-                found[subject] = self._remember(Sealer(subject, key))
+                found[subject] = self._cache.put(subject, Sealer(subject, key))
         return found
 
     async def resident_by(self, blind_index: str) -> ResidentId | None:
@@ -91,13 +86,6 @@ class KeyReader:
         """The resident who signs in as `account`, None before the first wish."""
         return await self.resident_by(self.installation.blind(town, "account", account))
 
-    def _remember(self, sealer: Sealer) -> Sealer:
-        while len(self._cache) >= _CACHE_SIZE:
-            del self._cache[next(iter(self._cache))]
-        self._cache.pop(sealer.subject, None)
-        self._cache[sealer.subject] = (monotonic() + _CACHE_SECONDS, sealer)
-        return sealer
-
 
 class KeyWriter(KeyReader):
     """Also makes residents and keys; intake's alone."""
@@ -106,9 +94,13 @@ class KeyWriter(KeyReader):
         super().__init__(database, keys)
         self._new_residents = GroupInsert(self._residents)
         self._new_keys = GroupInsert(self._keys)
+        self._known = Remembered[str, ResidentId]()
 
     async def resident(self, blind_index: str) -> ResidentId:
-        """The resident behind the index, a new one if there is none. Races agree on one."""
+        """The resident behind the index, a new one if there is none. Races agree on one; who was
+        met is remembered for as long as a key is."""
+        if known := self._known.get(blind_index):
+            return known
         fresh = ResidentId(uuid.uuid4().hex)
         document = bson.encode({"_id": blind_index, "resident": fresh})
         try:
@@ -117,15 +109,14 @@ class KeyWriter(KeyReader):
             found = await self.resident_by(blind_index)
             if found is None:  # erased between the two
                 raise KeyMissing(blind_index) from None
-            return found
-        return fresh
+            return self._known.put(blind_index, found)
+        return self._known.put(blind_index, fresh)
 
     async def ensure(self, subject: SubjectId) -> Sealer:
         """The subject's sealer, durable before the first text is sealed. Raises KeyMissing
         when the subject was erased."""
-        cached = self._cache.get(subject)
-        if cached and cached[0] > monotonic():
-            return cached[1]
+        if cached := self._cache.get(subject):
+            return cached
         key = new_key()
         wrapped = self.installation.wrap(subject, key)
         try:
@@ -134,7 +125,7 @@ class KeyWriter(KeyReader):
             )
         except AlreadyThere:
             return await self.sealer(subject)
-        return self._remember(Sealer(subject, key))
+        return self._cache.put(subject, Sealer(subject, key))
 
     async def close(self) -> None:
         """Wait for what is in flight."""

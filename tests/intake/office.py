@@ -76,6 +76,7 @@ class Keys(KeyWriter):
 
     def forget(self) -> None:
         self.residents.documents.clear()
+        self._known.clear()
         self.erase()
 
     def erase(self) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import bson
 import pytest
 
-from shared import keystore
+from shared import keystore, remembered
 from shared.contracts.base import SubjectId, TownId
 from shared.errors import KeyMissing
 from shared.keystore import KeyReader, KeyWriter
@@ -120,7 +120,7 @@ async def test_a_key_stays_in_memory_for_a_minute_at_most(
     instances: list[KeyWriter], home: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(keystore, "monotonic", lambda: now)
+    monkeypatch.setattr(remembered, "monotonic", lambda: now)
     subject, writer, reader = SubjectId("r-1"), instances[0], KeyReader(home, INSTALLATION)
     await writer.ensure(subject)
     await reader.sealer(subject)
@@ -135,11 +135,28 @@ async def test_a_key_stays_in_memory_for_a_minute_at_most(
         await writer.ensure(subject)
 
 
+async def test_who_an_account_belongs_to_is_remembered_for_a_minute_at_most(
+    instances: list[KeyWriter], home: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(remembered, "monotonic", lambda: now)
+    index, (writer, other) = INSTALLATION.blind(TOWN, "account", ACCOUNT), instances
+    first = await writer.resident(index)
+    assert await other.resident(index) == first
+    await home["residents"].delete_many({})  # erased
+    now += 59
+    assert await writer.resident(index) == await other.resident(index) == first
+    now += 2
+    again = await writer.resident(index)
+    assert again != first
+    assert await other.resident(index) == again
+
+
 async def test_reading_a_cached_key_does_not_lengthen_its_minute(
     instances: list[KeyWriter], home: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(keystore, "monotonic", lambda: now)
+    monkeypatch.setattr(remembered, "monotonic", lambda: now)
     subject, reader = SubjectId("r-1"), KeyReader(home, INSTALLATION)
     await instances[0].ensure(subject)
     await reader.sealer(subject)
