@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from time import time
 from typing import Annotated, Any, Final, Self
 
 import jwt
@@ -27,6 +28,7 @@ from pydantic import (
 
 from shared.contracts.base import ActorId, AreaId, TownId, UnitId
 from shared.profile import CODE, AreaText, UnitText
+from shared.remembered import Remembered
 from shared.sealing import InstallationKeys
 
 ALGORITHMS: Final = ["EdDSA", "ES256", "RS256"]
@@ -133,6 +135,7 @@ class Doorkeeper:
         self._keys = {key.sha256: key for key in keys}
         self._secrets = secrets
         self._towns = towns
+        self._met = Remembered[str, Principal]()
 
     def admit(self, authorization: str | None, api_key: str | None) -> Principal:
         """The principal of a request. Raises Unauthenticated."""
@@ -154,9 +157,16 @@ class Doorkeeper:
         return Principal(f"{found.role}:{found.id}", found.role, found.town, found.areas)
 
     def _person(self, token: str) -> Principal:
+        """A token that held is remembered for a minute, and never past its own end."""
+        met = self._met.get(token)
+        if met is not None and met.expires_at and time() < met.expires_at.timestamp():
+            return met
+        return self._met.put(token, self._principal(self._claims(token)))
+
+    def _claims(self, token: str) -> _Claims:
         try:
             signer = self._signers[jwt.get_unverified_header(token).get("kid")]
-            claims = _Claims.model_validate(
+            return _Claims.model_validate(
                 jwt.decode(
                     token,
                     signer,  # with its key's algorithm: a token cannot choose another
@@ -172,6 +182,8 @@ class Doorkeeper:
             raise Unauthenticated(f"the token does not hold: {wrong}") from wrong
         except ValidationError as wrong:
             raise Unauthenticated(f"the token lacks claims: {_fields(wrong)}") from wrong
+
+    def _principal(self, claims: _Claims) -> Principal:
         ends = datetime.fromtimestamp(min(claims.exp, _FAR), UTC)
         if claims.role is Role.RESIDENT:
             index = self._secrets.blind(claims.town, "account", claims.sub)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as rsa_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared import access, remembered
 from shared.access import ApiKey, Principal, Role, Unauthenticated, read_api_keys, read_signers
 from shared.contracts.base import AreaId, TownId, UnitId
 from tests.build import ISSUER, IdentityProvider
@@ -35,6 +36,34 @@ def test_an_officer_is_let_in_with_areas_from_the_token() -> None:
     areas = (AreaId("t3/west"), AreaId("t3/east/g1"))
     assert who == Principal("officer:li", Role.OFFICER, TownId("t3"), areas, UnitId("drains"))
     assert who.actor == "officer:li"
+
+
+def test_a_token_that_was_let_in_once_is_not_let_in_past_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end = int(time.time()) + 30
+    token = US.token(exp=end)
+    assert admit(token) == admit(token)
+    monkeypatch.setattr(access, "time", lambda: end)
+    monkeypatch.setattr(DOOR, "_claims", _nobody)  # it must be looked at again
+    with pytest.raises(Unauthenticated):
+        admit(token)
+
+
+def test_a_token_is_looked_at_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, token = 1000.0, US.token()
+    monkeypatch.setattr(remembered, "monotonic", lambda: now)
+    admit(token)
+    monkeypatch.setattr(DOOR, "_claims", _nobody)
+    now += 59
+    admit(token)
+    now += 2
+    with pytest.raises(Unauthenticated):
+        admit(token)
+
+
+def _nobody(_: str) -> None:
+    raise Unauthenticated
 
 
 def test_bearer_is_read_in_any_case() -> None:
