@@ -18,7 +18,7 @@ from typing import Any, Final
 from deploy.local.installation import installation
 from deploy.local.servers import Servers, servers
 from shared.kafka_access import access_in
-from tests.bench.accepts import CONNECTIONS, RESIDENTS, an_intake
+from tests.bench.accepts import CONNECTIONS, RESIDENTS, an_intake, over_empty_command
 from tests.bench.append import CALLERS, append
 from tests.bench.machine import commit, load, machine
 from tests.bench.peers import peers_python, versions
@@ -52,7 +52,12 @@ def accepts(running: Servers, folder: Path, size: Size) -> dict[str, Any]:
         intake.ours()  # warm up
         intake.peer()
         compared = alternating(intake.ours, intake.peer, size.rounds, "accepts")
-    return compared.document(at_least=0.6, connections=CONNECTIONS, residents=RESIDENTS)
+    return compared.document(
+        at_least=0.6,
+        over_empty_command=over_empty_command(compared),
+        connections=CONNECTIONS,
+        residents=RESIDENTS,
+    )
 
 
 def replay(running: Servers, folder: Path, size: Size) -> dict[str, Any]:
