@@ -43,8 +43,8 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 test: check $(NODE) $(BOARD) ## all that must hold: check, then the tests on a real Kafka and mongod
 	$(BIN)/pytest -q -m stack
 
-bench: venv ## measure appending to the event store
-	$(BIN)/python -m tests.bench.append
+bench: venv ## measure against peers: accepting, replay, appending, visible (tests/bench/README.md)
+	$(BIN)/python -m tests.bench
 
 format: venv ## put the code into the one format
 	$(BIN)/ruff format $(CODE)
