@@ -1,11 +1,12 @@
 """The OpenAPI document as a client is to read it: problems, credentials and roles said once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 
-from shared.codes import codes_of
+from shared.codes import Code, codes_of
+from shared.examples import Examples
 from shared.problems import MEDIA_TYPE, TITLES, Problem
 
 _SAID: Final = (400, 401, 403, 404, 409, 413, 422, 503)
@@ -33,8 +34,9 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
     schemas: Schema = components.setdefault("schemas", {})
     for model in schemas.values():
         for name, field in model.get("properties", {}).items():
-            if name in examples:
-                field["examples"] = [examples[name]]
+            placeholder = field.get("examples", [name])[0]
+            if name in examples or placeholder in examples:
+                field["examples"] = [examples.get(name) or examples[placeholder]]
     schemas["Problem"] = Problem.model_json_schema()
     if codes := codes_of(schema["info"]["title"].rpartition(" ")[2]):
         schemas["Problem"]["properties"]["code"]["enum"] = [each.code for each in codes]
@@ -44,10 +46,7 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
         ]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    components["responses"] = {
-        f"Problem{status}": {"description": TITLES[status], "content": content} for status in _SAID
-    }
+    components["responses"] = {f"Problem{status}": _problem(status, codes) for status in _SAID}
     components["securitySchemes"] = {
         "person": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "system": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -63,7 +62,38 @@ def _completed(schema: Schema, roles: Roles, examples: Mapping[str, str]) -> Sch
             operation["responses"][str(status)] = {
                 "$ref": f"#/components/responses/Problem{status}"
             }
+        _exemplify(operation, Examples(schemas, examples))
     return schema
+
+
+def _problem(status: int, codes: Sequence[Code]) -> Schema:
+    """How an answer with this status looks, with the first code that comes with it."""
+    code, says = next(((c.code, c.says) for c in codes if status in c.statuses), ("refused", ""))
+    example = Problem(
+        type=f"urn:wishgrid:problem:{code}",
+        title=TITLES[status],
+        status=status,
+        code=code,
+        detail=says,
+        field="area" if status == 422 else None,
+    )
+    content = {
+        "schema": {"$ref": "#/components/schemas/Problem"},
+        "example": example.model_dump(),
+    }
+    return {"description": TITLES[status], "content": {MEDIA_TYPE: content}}
+
+
+def _exemplify(operation: Schema, examples: Examples) -> None:
+    """An example for every parameter, body and answer."""
+    for parameter in operation.get("parameters", ()):
+        parameter["example"] = examples.of(parameter["schema"], parameter["name"])
+    if body := operation.get("requestBody"):
+        content = body["content"]["application/json"]
+        content["example"] = examples.body(content["schema"])
+    for answer in operation["responses"].values():
+        for content in answer.get("content", {}).values():
+            content["example"] = examples.of(content["schema"])
 
 
 def _conditional(operation: Schema) -> None:

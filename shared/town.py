@@ -85,6 +85,7 @@ class Towns(dict[TownId, Town]):
             "channel": next(iter(profile.channels)),
             "outcome": next(iter(profile.outcomes)),
             "rule": next(iter(profile.decline_rules), "rule"),
+            "owner": next(iter(profile.owners), "owner"),
             "unit": next(iter(town.units), "unit"),
         }
         return {field: str(value) for field, value in known.items()}

@@ -4,12 +4,16 @@
 import createClient from "openapi-fetch";
 import { events } from "./changes.js";
 import type { paths as DispatchPaths, components as Dispatch } from "./dispatch.js";
-import type { paths as IntakePaths } from "./intake.js";
+import type { paths as IntakePaths, components as Intake } from "./intake.js";
 import type { paths as ReadPaths, components as Read } from "./projections.js";
 
 declare const process: { env: Record<string, string | undefined> };
 
-type Problem = Dispatch["schemas"]["Problem"];
+/** Each service has codes of its own; a misspelt one does not compile. */
+type Problem =
+  | Intake["schemas"]["Problem"]
+  | Dispatch["schemas"]["Problem"]
+  | Read["schemas"]["Problem"];
 type Told =
   | Read["schemas"]["StoryChanged"]
   | Read["schemas"]["StartOver"]
@@ -70,6 +74,8 @@ const refused = await dispatch.POST("/v1/cases/{story}/refer", {
   body: { to: "nobody", reason: "不属于本社区。" },
 });
 
+if (refused.error?.code !== "unknown-owner") throw new Error("it was not refused");
+
 const heard: string[] = [];
 for await (const { event, data } of events<Told>(stream)) {
   if (event === "change" && "state" in data && data.story === story) {
@@ -83,7 +89,7 @@ console.log(
     story,
     state: answered(first).state,
     statuses: [first.response.status, again.response.status],
-    refused: refused.error?.code,
+    refused: refused.error.code,
     heard: heard.at(-1),
   }),
 );
