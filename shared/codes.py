@@ -48,6 +48,8 @@ CODES: Final[tuple[Code, ...]] = (
     # who and where
     _code("unknown-story", 404, "IDP", "there is no such story, or it is not for you"),
     _code("area-not-yours", 422, "IPG", "you do not answer for this area"),
+    _code("area-missing", 422, "P", "say which area"),
+    _code("foreign-origin", 409, "P", "a form of the pages was sent from elsewhere"),
     _code("no-unit", 409, "DP", "the token names no unit"),
     _code("not-your-unit", 422, "P", "a unit reads its own desk"),
     _code("unit-missing", 422, "P", "say whose desk"),
@@ -63,7 +65,7 @@ CODES: Final[tuple[Code, ...]] = (
     _code("unknown-unit", 422, "DP", "the town has no such unit"),
     _code("no-profile-yet", 409, "IDG", "no profile of the town was in force at that time"),
     _code("from-after-to", 422, "P", "the first day comes after the last"),
-    _code("period-too-long", 422, "P", "a report spans at most 240 months"),
+    _code("period-too-long", 422, "P", "a report spans at most 240 months, an overview 366 days"),
     # when it happened
     _code("occurred-ahead", 422, "IDG", "occurred lies in the future"),
     _code("occurred-too-far-back", 422, "IDG", "further back than this role may claim"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from services.projections.answers import Told
 from services.projections.figures import (
@@ -88,7 +88,6 @@ class Overview(Told):
     name: str
     first: date = Field(serialization_alias="from")
     last: date = Field(serialization_alias="to")
-    as_of: AwareDatetime = Field(description="the town's clock when it was counted")
     standing: Standing
     numbers: Figures
     overdue: Figure
@@ -101,9 +100,7 @@ class Overview(Told):
     remarks: list[str]
 
 
-def overview(
-    asked: Asked, found: Found, profile: Profile, words: Wording, as_of: AwareDatetime
-) -> Overview:
+def overview(asked: Asked, found: Found, profile: Profile, words: Wording) -> Overview:
     """What was counted, by its names. Areas and kinds the profile in force no longer has are
     shown where cases were counted in them."""
     query = {"area": asked.area, "from": asked.first.isoformat(), "to": asked.last.isoformat()}
@@ -113,7 +110,6 @@ def overview(
         name=words.areas[asked.area],
         first=asked.first,
         last=asked.last,
-        as_of=as_of,
         standing=_standing(asked.area, found),
         numbers=figures(total, query),
         overdue=_overdue(total[OVERDUE], query),

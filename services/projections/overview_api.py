@@ -69,7 +69,7 @@ async def overview_of(
     if (asked.last - asked.first).days >= MOST_DAYS:
         raise Refused("period-too-long", f"an overview spans at most {MOST_DAYS} days", field="to")
     await reader.wait(who, None, at_least)
-    return overview(asked, await _found(reader, who, asked), profile, words, now)
+    return overview(asked, await _found(reader, who, asked), profile, words)
 
 
 def _asked(who: Principal, wanted: OverviewQuery, today: date) -> Asked:

@@ -39,7 +39,7 @@ FOUND = Found(
     open_now=7,
     overdue_now=2,
 )
-TOLD = overview(ASKED, FOUND, TOWN.profiles[0], WORDS, NOW)
+TOLD = overview(ASKED, FOUND, TOWN.profiles[0], WORDS)
 
 
 def numbers_of(row: Any) -> dict[str, int]:
@@ -76,9 +76,7 @@ def test_areas_are_those_right_below_and_the_area_itself_where_something_was_rec
         .numbers["open"]
         .cases.endswith("area=t3&from=2026-03-01&to=2026-03-03&only=true&number=open")
     )
-    leaf = overview(
-        Asked("t3/west/g4", *(ASKED.first, ASKED.last)), FOUND, TOWN.profiles[0], WORDS, NOW
-    )
+    leaf = overview(Asked("t3/west/g4", *(ASKED.first, ASKED.last)), FOUND, TOWN.profiles[0], WORDS)
     assert [(row.code, row.only) for row in leaf.areas][-1] == ("t3/west/g4", True)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -110,6 +111,6 @@ async def _fields(request: Request) -> tuple[str, str]:
         body = (await request.body()).decode()
         said = parse_qs(body, max_num_fields=8)
     except ValueError:
-        raise Refused("unreadable-body", "the form cannot be read", field="token") from None
+        raise HTTPException(400, "the form cannot be read") from None
     token, to = (said.get(name, [""])[0].strip() for name in ("token", "to"))
     return token, own_page(to)
