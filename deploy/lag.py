@@ -25,12 +25,6 @@ from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, connect, database
 from shared.serving import answers
 
-GROUPS: Final = {
-    "wishgrid.intake.reactions": re.escape(FACTS),
-    "wishgrid.dispatch.reactions": re.escape(FACTS),
-    "wishgrid.intake.gate": INBOUND,
-}
-"""Consumer groups whose offsets are Kafka's, and which topics they read."""
 STORES: Final = ("intake", "dispatch")
 COORDINATOR_SECONDS: Final = 10.0
 
@@ -62,6 +56,17 @@ class Installation:
     mongo: str
     database_prefix: str
     topic_prefix: str
+    facts: str = FACTS
+    """The topic of facts, named without the prefix."""
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Consumer groups whose offsets are Kafka's, and the pattern of the topics they read."""
+        return {
+            "wishgrid.intake.reactions": re.escape(self.facts),
+            "wishgrid.dispatch.reactions": re.escape(self.facts),
+            "wishgrid.intake.gate": INBOUND,
+        }
 
 
 @dataclass(frozen=True)
@@ -124,9 +129,9 @@ async def _consumers(
     place: Installation, read_models: Mapping[str, Mapping[str, int]]
 ) -> dict[str, list[Place]]:
     partitions, committed = await _topics_and_offsets(place)
-    facts = [p for p in partitions if p.topic == place.topic_prefix + FACTS]
+    facts = [p for p in partitions if p.topic == place.topic_prefix + place.facts]
     if not facts:
-        raise Away(f"there is no topic {place.topic_prefix + FACTS}: run `wishgrid topics`")
+        raise Away(f"there is no topic {place.topic_prefix + place.facts}: run `wishgrid topics`")
     starts, ends = await extents(place, partitions)
 
     def placed(partition: TopicPartition, read: int | None) -> Place:
@@ -138,7 +143,7 @@ async def _consumers(
         name: [placed(p, offsets.get(f"{p.topic}:{p.partition}")) for p in facts]
         for name, offsets in read_models.items()
     }
-    for group, reads in GROUPS.items():
+    for group, reads in place.groups.items():
         pattern = re.compile(re.escape(place.topic_prefix) + reads)
         heard = [p for p in partitions if pattern.fullmatch(p.topic)]
         if heard:  # nobody is behind on topics that do not exist
@@ -150,13 +155,15 @@ async def _topics_and_offsets(
     place: Installation,
 ) -> tuple[list[TopicPartition], dict[str, dict[TopicPartition, int]]]:
     """The partitions that are read, and per group what it committed in Kafka."""
-    read = re.compile(f"{re.escape(place.topic_prefix)}(?:{'|'.join({*GROUPS.values()})})")
+    read = re.compile(f"{re.escape(place.topic_prefix)}(?:{'|'.join({*place.groups.values()})})")
     admin = AIOKafkaAdminClient(**place.kafka.options())
     try:
         await admin.start()
         names = [name for name in await admin.list_topics() if read.fullmatch(name)]
         topics = await admin.describe_topics(names) if names else []
-        found = {group: await _committed(admin, place.topic_prefix + group) for group in GROUPS}
+        found = {
+            group: await _committed(admin, place.topic_prefix + group) for group in place.groups
+        }
     finally:
         await admin.close()
     partitions = [

@@ -43,7 +43,8 @@ class Topic:
 
 
 _DAY_MS = 24 * 60 * 60 * 1000
-TOPICS = (Topic(FACTS), Topic(CARE), Topic(DEAD, partitions=3, retention_ms=30 * _DAY_MS))
+FACTS_TOPIC = Topic(FACTS)
+TOPICS = (FACTS_TOPIC, Topic(CARE), Topic(DEAD, partitions=3, retention_ms=30 * _DAY_MS))
 
 
 def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:

@@ -24,6 +24,8 @@ from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name
 
 FACTS: Final = "wishgrid.facts.v1"
+FACTS_BEGIN: Final = "wishgrid.facts."
+"""So begins the name of whatever topic facts are published into: rights go by it."""
 CARE: Final = "wishgrid.care.v1"
 DEAD: Final = "wishgrid.dead.v1"
 """Dead letters: what came in and could not be read, sealed under the installation's key."""

@@ -6,7 +6,6 @@ from datetime import UTC
 
 from shared.contracts.answers import answer_in, answer_to_wire, answers_topic
 from shared.contracts.recorded import Recorded, kind_of, to_wire
-from shared.kafka import FACTS
 
 Headers = list[tuple[str, bytes]]
 
@@ -26,11 +25,11 @@ Outlet = Callable[[Recorded], Iterator[Outgoing]]
 """The records of a fact, the same whenever it is asked, in the order they are sent."""
 
 
-def facts_and_answers(topic_prefix: str) -> Outlet:
-    """Every fact goes to the facts topic; one that a partner asked for also tells it so."""
+def facts_and_answers(facts: str, topic_prefix: str) -> Outlet:
+    """Every fact goes to the topic `facts`; one that a partner asked for also tells it so."""
 
     def outgoing(recorded: Recorded) -> Iterator[Outgoing]:
-        yield Outgoing(topic_prefix + FACTS, *to_wire(recorded))
+        yield Outgoing(facts, *to_wire(recorded))
         answered = answer_in(recorded)
         if answered is None:
             return

@@ -53,6 +53,17 @@ class House:
         """The name of a topic or consumer group in this installation."""
         return self.settings.topic_prefix + name
 
+    @property
+    def facts(self) -> str:
+        """The topic of facts."""
+        return self.in_kafka(self.settings.facts_topic)
+
+    @property
+    def member(self) -> str:
+        """The name of this replica among the readers of facts, another one for another topic: who
+        comes back under its old name is given partitions of its old topic."""
+        return f"{self.settings.instance}.{self.settings.facts_topic}"
+
 
 def furnish(settings: Settings) -> House:
     """Read all files a process needs. Raises ValueError naming the file that does not read."""

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     `_views_<generation>`."""
     topic_prefix: str = ""
     """Before the name of each topic and consumer group: installations that share a cluster."""
+    facts_topic: Annotated[str, Field(pattern=r"^wishgrid\.facts\.[a-zA-Z0-9._-]+$")] = (
+        "wishgrid.facts.v1"
+    )
+    """The topic of facts, named without the prefix: another one after `wishgrid republish`."""
     towns: Path = Path("deploy/towns")
     """Folder of town profiles."""
     master_key_file: Path

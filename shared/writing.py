@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from shared.backlog import LEASES, RELAY
-from shared.kafka import FACTS, Gate, broker, consume, fact_producer
+from shared.kafka import Gate, broker, consume, fact_producer
 from shared.keystore import check_secrets
 from shared.lease import Lease
 from shared.mongo import Database
@@ -33,7 +33,7 @@ class WritingService:
         self.relay = Relay(
             self.store.commits,
             lease,
-            facts_and_answers(house.settings.topic_prefix),
+            facts_and_answers(house.facts, house.settings.topic_prefix),
             lambda: fact_producer(house.relay_kafka, f"{name}-relay"),
             lease_seconds=self._seconds,
         )
@@ -60,9 +60,9 @@ class WritingService:
         gate = Gate()
         consume(
             self._broker,
-            self.house.in_kafka(FACTS),
+            self.house.facts,
             group=self.house.in_kafka(f"wishgrid.{self.name}.reactions"),
-            instance=self.house.settings.instance,
+            instance=self.house.member,
             session_seconds=self.house.settings.session_timeout_seconds,
             handle=reactions.on_batch,
             gate=gate,

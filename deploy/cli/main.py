@@ -15,11 +15,13 @@ from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
+from deploy.cli.republish import republish
 from deploy.cli.rights import passwords, rights
 from deploy.kafka_door import why_not
 from deploy.local.errors import InstallFirst, StartFailed
 from deploy.topics import TopicNotAsWanted, ensure_topics, topics_of
 from shared.access import Role
+from shared.kafka import FACTS
 from shared.kafka_access import access_in
 from shared.town import load_towns
 
@@ -116,6 +118,7 @@ def lag(
     mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
     database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
     topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Print how far everybody who reads or relays facts is behind."""
@@ -125,7 +128,9 @@ def lag(
     from deploy.lag import Away, Installation, measure
 
     try:
-        found = asyncio.run(measure(Installation(kafka, mongo, database_prefix, topic_prefix)))
+        found = asyncio.run(
+            measure(Installation(kafka, mongo, database_prefix, topic_prefix, facts_topic))
+        )
     except Away as away:
         _fail(str(away))
     if as_json:
@@ -140,6 +145,7 @@ def verify(
     mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
     database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
     topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
     towns: Annotated[
         Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of town profiles")
     ] = Path("deploy/towns"),
@@ -148,7 +154,7 @@ def verify(
     from deploy.lag import Away, Installation
     from deploy.verify import findings
 
-    place = Installation(kafka, mongo, database_prefix, topic_prefix)
+    place = Installation(kafka, mongo, database_prefix, topic_prefix, facts_topic)
     try:
         found = asyncio.run(findings(place, load_towns(towns)))
     except (Away, ValueError, OSError) as problem:
@@ -165,6 +171,7 @@ def verify(
 app.add_typer(parked.app, name="parked")
 app.command()(passwords)
 app.command()(rights)
+app.command()(republish)
 
 
 def _fail(why: str) -> NoReturn:

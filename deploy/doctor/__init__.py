@@ -38,7 +38,7 @@ async def examine() -> Diagnosis:
             found.unseen.append("what Kafka holds")
             return found
         names = (settings.mongo, settings.database_prefix, settings.topic_prefix)
-        place = Installation(files.kafka, *names)
+        place = Installation(files.kafka, *names, settings.facts_topic)
         if await look_at_kafka(place, files.towns, found) and held:
             await look_at_progress(mongo, place, found)
         else:

@@ -56,11 +56,11 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     "topic-cut-wrong": (
         "{topic}: {setting} is {value}, wanted {wanted}; that cannot be changed under facts that "
         "are there.",
-        "wishgrid republish --all --into {topic}-again",
+        "wishgrid republish --help   # into a new topic, once intake and dispatch have stopped",
     ),
     "log-without-head": (
         "{topic} has lost its first facts: no read model can be built from it again.",
-        "wishgrid republish --all --into {topic}-again",
+        "wishgrid republish --help   # into a new topic, once intake and dispatch have stopped",
     ),
     "secrets-of-another": (
         "{why}: with these files no sealed text opens, or nobody is recognised.",

@@ -9,7 +9,6 @@ from deploy.doctor.faults import Diagnosis
 from deploy.kafka_door import lets_in
 from deploy.lag import Installation, extents
 from deploy.topics import PARTITIONS, REPLICATION, Difference, Topic, compare_topics, topics_of
-from shared.kafka import FACTS
 from shared.kafka_access import KafkaAccess
 from shared.town import Towns
 
@@ -21,7 +20,7 @@ async def look_at_kafka(place: Installation, towns: Towns | None, found: Diagnos
         missing, differences = await compare_topics(
             place.kafka, prefix=place.topic_prefix, topics=wanted
         )
-        facts = place.topic_prefix + FACTS
+        facts = place.topic_prefix + place.facts
         counts = {d.topic: int(d.value) for d in differences if d.setting == PARTITIONS}
         count = counts.get(facts, Topic(facts).partitions)
         headless = facts not in missing and await _lacks_its_head(place, facts, count)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from shared.contracts.answers import answers_topic, inbound_topic
 from shared.contracts.base import PartnerId
-from shared.kafka import CARE, DEAD, FACTS
+from shared.kafka import CARE, DEAD, FACTS_BEGIN
 
 ADMIN: Final = "admin"
 """The broker's super user: it makes topics, users and rights, and needs no line here."""
@@ -54,19 +54,20 @@ def _groups(beginning: str) -> Right:
 
 
 _ALL_INBOUND, _ALL_ANSWERS = "wishgrid.inbound.", "wishgrid.answers."
-_RELAY = (_write(FACTS), _write(CARE), _write(_ALL_ANSWERS, begins=True))
+_READS_FACTS = _read(FACTS_BEGIN, begins=True)
+_RELAY = (_write(FACTS_BEGIN, begins=True), _write(CARE), _write(_ALL_ANSWERS, begins=True))
 
 SERVICES: Final[Mapping[str, tuple[Right, ...]]] = {
     "wishgrid.intake": (
-        _read(FACTS),
+        _READS_FACTS,
         _read(_ALL_INBOUND, begins=True),
         # What the gate refuses before any stream is said by the gate itself.
         _write(_ALL_ANSWERS, begins=True),
         _write(DEAD),
         _groups("wishgrid.intake."),
     ),
-    "wishgrid.dispatch": (_read(FACTS), _groups("wishgrid.dispatch.")),
-    "wishgrid.projections": (_read(FACTS), _groups("wishgrid.projections.")),
+    "wishgrid.dispatch": (_READS_FACTS, _groups("wishgrid.dispatch.")),
+    "wishgrid.projections": (_READS_FACTS, _groups("wishgrid.projections.")),
     "wishgrid.care": (_read(CARE), _groups("wishgrid.care.")),
     # Apart from their services: nobody but a relay, which carries what was decided and stored,
     # can put a fact into the world.

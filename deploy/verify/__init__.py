@@ -16,7 +16,6 @@ from deploy.lag import Away, Installation
 from deploy.verify.stores import Told, stray_commits, told_stories
 from deploy.verify.topic import read_topic
 from deploy.verify.views import open_read_model
-from shared.kafka import FACTS
 from shared.mongo import connect
 from shared.town import Towns
 
@@ -27,7 +26,7 @@ async def findings(place: Installation, towns: Towns) -> list[str]:
     """What is not as it must be; nothing when all is well. Raises Away."""
     mongo = connect(place.mongo)
     try:
-        topic = await read_topic(place.kafka, place.topic_prefix + FACTS)
+        topic = await read_topic(place.kafka, place.topic_prefix + place.facts)
         model, found = await open_read_model(mongo, place.database_prefix, topic, towns)
         found = [*await stray_commits(mongo, place.database_prefix), *topic.findings, *found]
         async for stories in _some(told_stories(mongo, place.database_prefix)):

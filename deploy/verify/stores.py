@@ -26,7 +26,8 @@ class Told:
 async def told_stories(mongo: Client, prefix: str) -> AsyncIterator[Told]:
     """Every story there is, once, with the facts of all stores."""
     streams = [
-        _streams(database(mongo, f"{prefix}_{service}"), kind) for kind, service in STORES.items()
+        _streams(database(mongo, f"{prefix}_{service}"), f"{kind}-")
+        for kind, service in STORES.items()
     ]
     heads = [await anext(stream, None) for stream in streams]
     while waiting := [head for head in heads if head is not None]:
@@ -38,6 +39,16 @@ async def told_stories(mongo: Client, prefix: str) -> AsyncIterator[Told]:
                 told.findings += head.findings
                 heads[n] = await anext(streams[n], None)
         yield told
+
+
+async def told_story(mongo: Client, prefix: str, story: StoryId) -> Told:
+    """One story with the facts of all stores; without any if there is none."""
+    told = Told(story)
+    for kind, service in STORES.items():
+        async for stream in _streams(database(mongo, f"{prefix}_{service}"), f"{kind}-{story}@"):
+            told.facts += stream.facts
+            told.findings += stream.findings
+    return told
 
 
 async def stray_commits(mongo: Client, prefix: str) -> list[str]:
@@ -56,11 +67,11 @@ def _place(told: Told) -> str:
     return f"{told.story}@"
 
 
-async def _streams(store: Database, kind: str) -> AsyncIterator[Told]:
-    """The streams of one kind, in the order of their stories."""
-    of_kind = {"_id": {"$gte": f"{kind}-", "$lt": f"{kind}."}}  # "." follows "-"
+async def _streams(store: Database, prefix: str) -> AsyncIterator[Told]:
+    """The streams whose commits' names begin so, in the order of their stories."""
+    those = {"_id": {"$gte": prefix, "$lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)}}
     now: list[Document] = []
-    async for document in store[COMMITS].find(of_kind).sort("_id", 1):
+    async for document in store[COMMITS].find(those).sort("_id", 1):
         if now and _stream(now[0]) != _stream(document):
             yield _checked(now)
             now = []

@@ -15,7 +15,6 @@ from services.projections.projector import Projector
 from services.projections.reader import Reader
 from services.projections.readmodel import ReadModel
 from shared.access_log import AccessLog
-from shared.kafka import FACTS
 from shared.keystore import KeyReader, check_secrets
 from shared.serving import House, answers, in_background, register_profiles, serve
 from shared.web import create_app
@@ -30,10 +29,10 @@ def create(house: House) -> FastAPI:
     projector = Projector(
         generation,
         model,
-        house.in_kafka(FACTS),
+        house.facts,
         house.towns,
         kafka=house.kafka,
-        instance=settings.instance,
+        instance=house.member,
         session_seconds=settings.session_timeout_seconds,
     )
     access_log = AccessLog(home)

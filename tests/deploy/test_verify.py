@@ -115,8 +115,12 @@ def one_command_each(facts: list[Recorded]) -> list[Recorded]:
 
 
 @asynccontextmanager
-async def place_of(house: House, producer: AIOKafkaProducer) -> AsyncIterator[Place]:
-    await ensure_topics(house.kafka, prefix=house.settings.topic_prefix, topics=[Topic(FACTS, 4)])
+async def place_of(
+    house: House, producer: AIOKafkaProducer, partitions: int = 4
+) -> AsyncIterator[Place]:
+    await ensure_topics(
+        house.kafka, prefix=house.settings.topic_prefix, topics=[Topic(FACTS, partitions)]
+    )
     stories = (whole_story(new_story()) for _ in range(STORIES))
     told = [(one_command_each(wish), one_command_each(case)) for wish, case in stories]
     place = Place(house, producer, told)
