@@ -10,6 +10,7 @@ from typing import Final
 
 from deploy.local.certificates import ensure_certificates
 from deploy.local.compose import read_compose
+from shared.kafka_access import MECHANISM
 
 PARTNERS: Final = "PARTNERS"
 _FROM_COMPOSE: Final = ("KAFKA_SASL_", "KAFKA_AUTHORIZER_", "KAFKA_SUPER_", "KAFKA_ALLOW_")
@@ -26,6 +27,8 @@ def security_settings(certificates: Path, host: str) -> dict[str, str]:
             for name, value in said.environment.items()
             if name.startswith(_FROM_COMPOSE)
         },
+        # The broker's own list of users is for the house.
+        f"{listener}.sasl.enabled.mechanisms": MECHANISM,
         f"{listener}.ssl.keystore.type": "PEM",
         f"{listener}.ssl.keystore.location": str(server.absolute()),
     }

@@ -365,6 +365,7 @@ async def test_outside_the_house_nobody_speaks_in_the_clear_or_to_a_stranger(
         await write(outside, PREFIX + inbound_topic(BETA))
     admin = replace(outside, user=ADMIN, password=table(ADMIN).password)
     assert f"{PREFIX}partner.alpha" in await asyncio.to_thread(Broker(admin).users)
+    assert [await lets_in(at, "PLAIN") for at in (table(ADMIN), admin)] == [True, False]
     other, _ = ensure_certificates(tmp_path, "127.0.0.1")
     for wrong in (replace(outside, ca_file=None), replace(outside, ca_file=other)):
         with pytest.raises(KafkaConnectionError):
