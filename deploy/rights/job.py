@@ -63,7 +63,10 @@ class RightsJob:
         there, given = await asyncio.to_thread(
             lambda: (self._broker.users(), self._broker.rights())
         )
-        shut_out = await self._shut_out(there)
+        try:
+            shut_out = await self._shut_out(there)
+        except (KafkaError, OSError) as away:
+            raise NotDone(f"Kafka went away: {type(away).__name__}") from None
         return Differences(
             shut_out,
             sorted(self._rights - given),
