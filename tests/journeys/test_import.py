@@ -193,7 +193,7 @@ def streams(place: Installation, stories: set[str]) -> Iterator[Counter[int]]:
 def test_history_whose_runs_are_killed_is_in_once_with_both_times_and_never_overdue(
     place: Installation, desk: Client, importer: Importer, tmp_path: Path
 ) -> None:
-    month, said = "2025-02", lines(240, "2025-02")
+    month, said = "2025-02", lines(200, "2025-02")
     file = tmp_path / "history.csv"
     file.write_bytes(as_gb18030(said))
 
@@ -229,7 +229,7 @@ def test_history_whose_runs_are_killed_is_in_once_with_both_times_and_never_over
 
     assert listed(desk, month, overdue="true") == []
     open_ones = listed(desk, month, state="opened")
-    assert len(open_ones) == expected(said)["open"] == 60
+    assert len(open_ones) == expected(said)["open"] == 50
     story = str(open_ones[0]["story"])
     accepted = desk.do("accept", story, {}, f"wish-{story}@1")
     case = desk.get(f"/v1/cases/{story}", at_least=accepted["position"])
@@ -260,7 +260,7 @@ def assert_both_times(desk: Client, cells: dict[str, str], line: dict[str, str])
 def test_a_daily_list_is_tried_dry_mended_and_sent_again_as_it_grows(
     place: Installation, desk: Client, importer: Importer, tmp_path: Path
 ) -> None:
-    month, said = "2025-03", lines(60, "2025-03")
+    month, said = "2025-03", lines(50, "2025-03")
     file = tmp_path / "daily.xlsx"
     as_workbook(
         [*said[:40], {**said[40], "网格": "十网格"}, {**said[41], "办结时间": "2024-01-01 08:00"}],
@@ -296,7 +296,7 @@ def test_a_daily_list_is_tried_dry_mended_and_sent_again_as_it_grows(
     assert importer.run(file)[0] == 0
     settled_since = sum("办理结果" in cells for cells in said[:10])
     assert importer.became() == Counter(
-        {"taken in": 20 + settled_since, "already there": 40 - settled_since}
+        {"taken in": 10 + settled_since, "already there": 40 - settled_since}
     )
     until(lambda: month_of(desk, month) == expected(said))
     stories = {line["story"] for line in importer.told()}
