@@ -13,10 +13,11 @@ from deploy.imports.mapping import Mapping
 from deploy.imports.mapping_file import read_mapping
 from deploy.imports.reading import read_list
 from deploy.imports.table import Broken, Cell, Row
+from deploy.local.installation import ROOT
 from services.intake.import_orders import ImportBody
 from tests.conftest import TOWN, TOWNS
 
-EXAMPLES = Path("deploy/imports/examples")
+EXAMPLES = ROOT / "deploy" / "imports" / "examples"
 EXAMPLE = EXAMPLES / "west-2025.mapping.yaml"
 MAPPING = read_mapping(EXAMPLE)
 ROWS = read_list(EXAMPLES / "west-2025.csv", MAPPING).rows
