@@ -28,6 +28,7 @@ NODE_MODULES: Final = Path(__file__).parents[1] / "node" / "node_modules"
 QUICK: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 JARS: Final = ("kafka-clients", "lz4-java", "slf4j-api")
 """Answers are compressed: a reader needs lz4."""
+NOWHERE: Final = "127.0.0.1:1"
 SILENT: Final = "silent."
 """The prefix of topics at which nobody listens."""
 
@@ -87,16 +88,20 @@ async def test_a_publisher_hands_in_a_wish_and_ends_as_it_was_answered(
     place: Installation, desk: Client, tmp_path: Path, language: str
 ) -> None:
     kafka, prefix = place.environment["WISHGRID_KAFKA"], place.environment["WISHGRID_TOPIC_PREFIX"]
-    program = [*argv(language, tmp_path), kafka, PARTNER, SOURCE]
+    line = argv(language, tmp_path)
+    program, astray = ([*line, where, PARTNER, SOURCE] for where in (kafka, NOWHERE))
     mine = [topic for topic in topics_of([PARTNER]) if PARTNER in topic.name]
     await ensure_topics(place.servers.kafka, prefix=SILENT, topics=mine)
     heard = {"WISHGRID_TOPIC_PREFIX": prefix, "WISHGRID_ANSWER_SECONDS": "60"}
-    unheard = {"WISHGRID_TOPIC_PREFIX": SILENT, "WISHGRID_ANSWER_SECONDS": "1"}
+    unheard = {"WISHGRID_TOPIC_PREFIX": SILENT, "WISHGRID_ANSWER_SECONDS": "3"}
     good, bad = (json.dumps({**MATTER, "ref": uuid.uuid4().hex}, indent=1) for _ in range(2))
     bad = bad.replace("order", "no-such-category")
 
-    accepted, refused, unanswered = await asyncio.gather(
-        run(program, good, heard), run(program, bad, heard), run(program, good, unheard)
+    accepted, refused, unanswered, unsent = await asyncio.gather(
+        run(program, good, heard),
+        run(program, bad, heard),
+        run(program, good, unheard),
+        run(astray, good, unheard),
     )
     assert accepted.code == 0, accepted
     answer = accepted.answer()
@@ -107,4 +112,6 @@ async def test_a_publisher_hands_in_a_wish_and_ends_as_it_was_answered(
     assert (refused.answer()["code"], refused.answer()["field"]) == ("unknown-category", "category")
     assert (unanswered.code, unanswered.out) == (1, ""), unanswered
     assert "not answered in time" in unanswered.err
+    assert (unsent.code, unsent.out) == (1, ""), unsent
+    assert unsent.err
     assert await run(program, good, heard) == accepted, "the same wish again is the same event"

@@ -21,7 +21,9 @@ import org.apache.kafka.common.serialization.StringSerializer;
 public class Publish {
     public static void main(String[] args) throws Exception {
         var topic = env("WISHGRID_TOPIC_PREFIX", "") + "wishgrid.%s." + args[1] + ".v1";
+        var seconds = Long.parseLong(env("WISHGRID_ANSWER_SECONDS", "30"));
         var config = new Properties();
+        config.put("max.block.ms", 10_000); // so long for Kafka to be there
         config.put("bootstrap.servers", args[0]);
         if (!env("WISHGRID_KAFKA_USER", "").isEmpty()) {
             config.put("security.protocol", env("WISHGRID_KAFKA_PROTOCOL", "SASL_SSL"));
@@ -44,7 +46,7 @@ public class Publish {
         }
 
         var text = new StringDeserializer();
-        var deadline = Instant.now().plusSeconds(Long.parseLong(env("WISHGRID_ANSWER_SECONDS", "30")));
+        var deadline = Instant.now().plusSeconds(seconds);
         try (var reader = new KafkaConsumer<>(config, text, text)) {
             var partitions = reader.partitionsFor(topic.formatted("answers")).stream()
                     .map(each -> new TopicPartition(each.topic(), each.partition())).toList();

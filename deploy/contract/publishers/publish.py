@@ -14,6 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 kafka, partner, source = sys.argv[1:]
 prefix, user = os.environ.get("WISHGRID_TOPIC_PREFIX", ""), os.environ.get("WISHGRID_KAFKA_USER")
 inbound, answers = (f"{prefix}wishgrid.{way}.{partner}.v1" for way in ("inbound", "answers"))
+seconds = float(os.environ.get("WISHGRID_ANSWER_SECONDS", "30"))
 config: dict[str, str | int | float | bool] = {"bootstrap.servers": kafka}
 if user:
     config["security.protocol"] = os.environ.get("WISHGRID_KAFKA_PROTOCOL", "SASL_SSL")
@@ -35,14 +36,15 @@ producer.produce(
     },
     on_delivery=lambda error, _: sys.exit(f"not sent: {error}") if error else None,
 )
-producer.flush()
+if producer.flush(seconds):
+    sys.exit("not sent in time: send the same again")
 
 reader = Consumer(
     {**config, "group.id": f"{prefix}partner.{partner}.publish", "enable.auto.commit": False}
 )
-partitions = reader.list_topics(answers).topics[answers].partitions
+partitions = reader.list_topics(answers, timeout=seconds).topics[answers].partitions
 reader.assign([TopicPartition(answers, n, OFFSET_BEGINNING) for n in partitions])
-deadline = time.monotonic() + float(os.environ.get("WISHGRID_ANSWER_SECONDS", "30"))
+deadline = time.monotonic() + seconds
 while time.monotonic() < deadline:
     record = reader.poll(0.2)
     if record and record.key() == event.encode():  # its key is the event that it answers
