@@ -65,8 +65,10 @@ def answer_examples() -> Iterator[Example]:
 
 
 def fact_example(tag: str) -> Example:
-    """A fact as the relay publishes it."""
+    """A fact as the relay publishes it. Raises LookupError for one without an example."""
     said = _said()
+    if tag not in said["facts"]:
+        raise LookupError(f"{tag}: give it an example in {FILE.name}")
     told = Recorded(
         fact=decode_document({"type": tag, **said["facts"][tag]}),
         stream=_stream(tag),

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from deploy.contract.document import asyncapi, json_schemas
-from deploy.contract.examples import event_example
+from deploy.contract.examples import event_example, fact_example
 from deploy.contract.messages import ANSWER, inbound_name
 from deploy.contract.resolving import message_names, resolved
 from deploy.contract.schemas import EVENTS
@@ -75,6 +75,11 @@ def test_an_example_is_as_its_message_says_and_names_each_header(name: str) -> N
         for header in MESSAGES[name]["headers"]["required"]:
             fewer = {n: text for n, text in example["headers"].items() if n != header}
             assert not fits(name, "headers").is_valid(fewer)
+
+
+def test_a_fact_without_an_example_is_named() -> None:
+    with pytest.raises(LookupError, match=r"case-forgotten\.v1: give it an example"):
+        fact_example("case-forgotten.v1")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
