@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,7 +118,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def measured(parts: list[str], size: Size) -> dict[str, Any]:
     """The figures by their keys, and all that was measured for them."""
-    result: dict[str, Any] = {"machine": machine(), "commit": commit(), "figures": {}, "raw": {}}
+    result: dict[str, Any] = {"machine": machine(), "commit": commit(), "size": asdict(size)}
+    result |= {"figures": {}, "raw": {}}
     for part in parts:
         key, measure = PARTS[part]
         # Servers of its own for each, if none are given: none finds what another left behind.
