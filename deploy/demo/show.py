@@ -117,6 +117,7 @@ def go_on(place: Installation, scenario: Scenario, story: str) -> None:
     for service, instances in place.services.items():
         say(f"{service:<10}", *(f"{i.url}/openapi.json" for i in instances))
     reading = place.url("projections")
+    say("board     ", f"{reading}/board", " in a browser; sign in with the token DESK, below")
     period = f"from={scenario.starts.date()}&to={scenario.ends.date()}"
     lines = [
         f"export DESK={token}",
