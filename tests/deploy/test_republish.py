@@ -257,7 +257,7 @@ async def test_what_would_do_harm_is_refused_in_one_sentence(
                 await republish(where, Wanted(**wanted), lambda *_: None)
             return str(refused.value)
 
-        assert "can be no topic's name" in await why(into="no topic")
+        assert "it must begin with wishgrid.facts." in await why(into="wishgrid.care.v2")
         assert await why(story="gone") == "there is no story gone in the event stores"
         assert "partitions is 4, wanted 12" in await why(story=story, into="wishgrid.facts.v1")
         missing = replace(where, facts="wishgrid.facts.v9")
