@@ -150,8 +150,8 @@ def test_the_defaults_said_here_are_those_of_the_settings(compose: Compose) -> N
 
 
 def test_no_image_floats(compose: Compose) -> None:
-    (base,) = instructions("FROM")
-    for image in [base, *(service.image for service in compose.services.values())]:
+    bases = [line.split()[0] for line in instructions("FROM")]
+    for image in [*bases, *(service.image for service in compose.services.values())]:
         assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z-]+)?", image), image
 
 
@@ -278,11 +278,17 @@ def test_kafka_starts_with_files_that_the_passwords_command_makes(
 def test_the_image_is_not_run_by_root_and_is_made_of_what_is_there() -> None:
     (user,) = instructions("USER")
     assert int(user.split(":")[0]) > 0
-    sources = [source for line in instructions("COPY") for source in line.split()[:-1]]
+    copied = [line for line in instructions("COPY") if not line.startswith("--from=")]
+    sources = [source for line in copied for source in line.split()[:-1]]
     assert {"requirements.runtime.lock", "shared", "services", "deploy"} <= set(sources)
     assert [source for source in sources if not (ROOT / source).exists()] == []
     shown = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
-    assert set(sources) == set(re.findall(r"^!(.*)$", shown, re.MULTILINE))
+    brought = re.findall(r"^!(.*)$", shown, re.MULTILINE)
+    assert {source.partition("/")[0] for source in sources} == set(brought)
+    (stage,) = [line for line in instructions("FROM") if " AS " in line]
+    (pages,) = [line for line in instructions("COPY") if line.startswith("--from=")]
+    assert stage.endswith(" AS pages")
+    assert pages == "--from=pages /pages/static/vendor services/projections/board/static/vendor"
 
 
 def test_nothing_gets_into_the_image_without_a_hash() -> None:
