@@ -6,17 +6,17 @@ after which a view raises, is kept in the same way, and so are all that follow i
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.projections.stories import FOLDS, Story, new_story
+from services.projections.stories.reckoning import Reckoning
 from services.projections.views import Tally, View
 from services.projections.views.sheets import Differences, add_difference, written
 from shared.contracts.base import FactId, ProfileVersion, TownId
 from shared.contracts.recorded import Recorded, kind_of
 from shared.contracts.registry import UnknownFact
-from shared.profile import Profile
 
 Document = dict[str, Any]
 
@@ -30,13 +30,13 @@ class Recipe:
 
     views: Sequence[View]
     tallies: Sequence[Tally]
-    profile: Callable[[TownId, ProfileVersion], Profile]
+    profile: Callable[[TownId, ProfileVersion], Reckoning]
 
 
 @dataclass(slots=True)
 class Changes:
     """What is to be written. A row of None is to go; `counts` are differences, by tally;
-    `parked` are kept, `drained` let go."""
+    `parked` are kept, `drained` let go; `touched` stories have had what they were touched for."""
 
     stories: dict[str, Story] = field(default_factory=dict)
     timeline: list[Document] = field(default_factory=list)
@@ -44,6 +44,7 @@ class Changes:
     counts: dict[str, Differences] = field(default_factory=lambda: defaultdict(dict))
     parked: list[Recorded] = field(default_factory=list)
     drained: list[FactId] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
 
 
@@ -52,10 +53,12 @@ def fold_poll(
     stories: Mapping[str, Story],
     waiting: Mapping[str, Sequence[Recorded]],
     recipe: Recipe,
+    touched: Collection[str] = (),
 ) -> Changes:
     """Fold `facts`, by partition in the order they came, over the `stories` as stored; `waiting`
-    are the facts parked before, by story."""
-    changes = Changes()
+    are the facts parked before, by story. `touched` stories are folded though nothing came."""
+    changes = Changes(touched=list(touched))
+    quiet = {name: stories[name] for name in touched if name in stories}
     for partition, came in facts.items():
         arrived: dict[str, list[Recorded]] = defaultdict(list)
         for recorded in came:
@@ -63,6 +66,9 @@ def fold_poll(
         for name, new in arrived.items():
             before = stories.get(name) or new_story(name, new[0].town, partition)
             _fold_story(before, new, waiting.get(name, ()), recipe, changes)
+            quiet.pop(name, None)
+    for name, story in quiet.items():
+        _fold_story(story, (), waiting.get(name, ()), recipe, changes)
     return changes
 
 

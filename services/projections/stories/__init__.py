@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NotRequired, TypedDict
 
 from services.projections.stories import case, wish
+from services.projections.stories.reckoning import Reckoning
 from shared.contracts.recorded import Recorded
-from shared.profile import Profile
 
 FOLD_VERSION: Final = 2
-"""Grows with every change that would fold the same facts into other documents."""
+"""Grows with every change that would fold the same facts into other documents, and with a view that
+is taken away; a view that is new is filled in. `tests/projections/test_fold_version.py` tells."""
 
 Part = dict[str, Any]
-Fold = Callable[[Part, Recorded, Profile], Part]
+Fold = Callable[[Part, Recorded, Reckoning], Part]
 """The part after one more fact of its stream; the profile is the one the fact names."""
 
 FOLDS: Final[Mapping[str, Fold]] = {"wish": wish.fold, "case": case.fold}

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from services.projections.stories.reckoning import Reckoning
 from shared.contracts.dispatch import (
     AssignmentReturned,
     CaseAccepted,
@@ -22,7 +23,6 @@ from shared.contracts.dispatch import (
     UnitReported,
 )
 from shared.contracts.recorded import Recorded
-from shared.profile import Profile
 
 Part = dict[str, Any]
 Assignment = dict[str, str]
@@ -35,7 +35,7 @@ took its place; `ended`: the case was closed before the unit was done."""
 _RESOLUTION: Final = ("outcome", "resolved", "on_spot", "verification_asked", "verified")
 
 
-def fold(part: Part, recorded: Recorded, _: Profile) -> Part:
+def fold(part: Part, recorded: Recorded, _: Reckoning) -> Part:
     """The part after one more fact of the case's stream.
 
     `moved`: when that occurred; `wish_version`: the last fact of the wish that the case

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.projections.stories.reckoning import Reckoning
 from shared.contracts.intake import (
     CaseStandNoted,
     ProgressReportReceived,
@@ -14,12 +15,11 @@ from shared.contracts.intake import (
     WishWithdrawn,
 )
 from shared.contracts.recorded import Recorded
-from shared.profile import Profile
 
 Part = dict[str, Any]
 
 
-def fold(part: Part, recorded: Recorded, profile: Profile) -> Part:
+def fold(part: Part, recorded: Recorded, profile: Reckoning) -> Part:
     """The part after one more fact of the wish's stream.
 
     `moved`: when that occurred; what a partner reported moves nothing until the case has taken
@@ -49,7 +49,7 @@ def fold(part: Part, recorded: Recorded, profile: Profile) -> Part:
     return part
 
 
-def _reckoned(submitted: datetime, profile: Profile) -> Part:
+def _reckoned(submitted: datetime, profile: Reckoning) -> Part:
     """What follows from the profile in force: day, and until when it would be fast."""
     day = {"day": submitted.astimezone(profile.zone).date().isoformat()}
     if profile.fast_within_hours is None:
