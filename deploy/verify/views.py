@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from deploy.verify.stores import Told
 from deploy.verify.topic import Topic
+from services.projections.build import Build
 from services.projections.folding import Changes, fold_poll
-from services.projections.stories import FOLD_VERSION
 from services.projections.views.registry import recipe
 from services.projections.views.sheets import Differences, sheet_after
 from shared.mongo import Client, Database, Document, database
@@ -27,12 +27,11 @@ async def open_read_model(
         return None, ["there is no read model: its documents were not compared"]
     name = str(alias["generation"])
     written = await views["generations"].find_one({"_id": name}) or {}
-    if written.get("folds") != FOLD_VERSION:
-        return None, [
-            f"read model {name} was written by folds {written.get('folds')}, these are "
-            f"{FOLD_VERSION}: its documents were not compared"
-        ]
+    build = Build.of(towns)
     generation = database(mongo, f"{prefix}_views_{name}")
+    why = build.misfit(written) or _unfilled(build, written)
+    if why:
+        return None, [f"read model {name} {why}: its documents were not compared"]
     behind = await _behind(generation, topic)
     if behind:
         return None, [
@@ -114,6 +113,12 @@ class ReadModel:
         async for document in self._generation[collection].find({}, {key: 1}):
             if document[key] not in self._known:
                 yield document["_id"]
+
+
+def _unfilled(build: Build, written: Document) -> str | None:
+    """What of this build's views is not in it, wholly or in part."""
+    lacks = [*build.lacking(written), *written["filling"]]
+    return f"has not been filled with {', '.join(lacks)} yet" if lacks else None
 
 
 async def _behind(generation: Database, topic: Topic) -> int:

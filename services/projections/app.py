@@ -8,12 +8,11 @@ from fastapi import FastAPI
 from services.projections.api import routes
 from services.projections.board.board import board_routes, open_board
 from services.projections.board.site import site
-from services.projections.generations import Generation
 from services.projections.live import Live
 from services.projections.metrics import projections_metrics
-from services.projections.projector import Projector
 from services.projections.reader import Reader
-from services.projections.readmodel import ReadModel
+from services.projections.reading import OneGeneration
+from services.projections.upkeep import Upkeep
 from shared.access_log import AccessLog
 from shared.keystore import KeyReader, check_secrets
 from shared.serving import House, answers, in_background, register_profiles, serve
@@ -24,21 +23,11 @@ def create(house: House) -> FastAPI:
     """Projections as an app."""
     settings = house.settings
     home = house.database("projections")
-    generation = Generation(house)
-    model = ReadModel(house.mongo, generation.database)
-    projector = Projector(
-        generation,
-        model,
-        house.facts,
-        house.towns,
-        kafka=house.kafka,
-        instance=house.member,
-        session_seconds=settings.session_timeout_seconds,
-    )
+    upkeep = Upkeep(house, house.facts, instance=house.member)
     access_log = AccessLog(home)
     keys = KeyReader(house.database("keys"), house.secrets)
     reader = Reader(
-        model,
+        upkeep.reading,
         keys,
         access_log,
         settings.wait_seconds,
@@ -46,7 +35,7 @@ def create(house: House) -> FastAPI:
         clock=house.clock,
     )
     live = Live(
-        lambda: (generation.name, generation.database),
+        lambda: (upkeep.reading.model.database.name, upkeep.reading.model.database),
         keys,
         heartbeat_seconds=settings.heartbeat_seconds,
     )
@@ -58,16 +47,20 @@ def create(house: House) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await register_profiles(home, house.towns)
         await check_secrets(house.database("keys"), house.secrets)
-        await generation.prepare()
-        async with in_background(projector.run(), live.run()):
+        await upkeep.prepare()
+        async with in_background(upkeep.run(), live.run()):
             yield
         await access_log.close()
 
     async def ready() -> dict[str, bool]:
+        """What is read counts, not what is being built beside it; where another build writes
+        that, it can be read all the same."""
+        writing = upkeep.standing
         return {
             "mongo": await answers(house.mongo),
-            "projector": projector.joined and projector.fault is None,
-            "understood": projector.lacks is None,
+            "reading": upkeep.read is not None,
+            "projector": upkeep.projecting,
+            "understood": writing is None or writing.lacks is None,
         }
 
     app = create_app(
@@ -77,10 +70,11 @@ def create(house: House) -> FastAPI:
         ready,
         house.towns.examples(),
         lifespan,
-        projections_metrics(generation.database, projector, live.listeners),
+        projections_metrics(upkeep, live.listeners),
     )
     app.state.before_stop.append(live.listeners.stop)
     open_board(app, pages)
+    app.add_middleware(OneGeneration, reading=upkeep.reading)
     return app
 
 

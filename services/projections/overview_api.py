@@ -85,14 +85,14 @@ def _asked(who: Principal, wanted: OverviewQuery, today: date) -> Asked:
 async def _found(reader: Reader, who: Principal, asked: Asked) -> Found:
     """Each number as many as the list it links to."""
     now, area = reader.clock.now(), AreaId(asked.area)
-    rows = reader.model.database["case_list"]
+    rows = reader.model.view("case_list")
 
     def listed(wanted: CaseFilter) -> Document:
         return {"$and": [in_scope(who, None), *wanted.clauses(now)]}
 
     received_late = listed(CaseFilter(area, first=asked.first, last=asked.last, overdue=True))
     late = await _late(rows, received_late)
-    tallied = reader.model.database[PLACE.name]
+    tallied = reader.model.view(PLACE.name)
     places, days = await _tallied(tallied, who, asked)
     return Found(
         places={

@@ -66,7 +66,7 @@ async def list_rows(
     if after is not None:
         further = {"$lt" if direction < 0 else "$gt": after.value}
         clauses.append({"$or": [{field: further}, {field: after.value, "_id": {"$gt": after.id}}]})
-    found = model.database["case_list"].find({"$and": clauses})
+    found = model.view("case_list").find({"$and": clauses})
     rows = await found.sort([(field, direction), ("_id", 1)]).limit(limit + 1).to_list(None)
     page = rows[:limit]
     if len(rows) <= limit:
@@ -78,5 +78,5 @@ async def count_rows(model: ReadModel, query: Document, sort: Sort) -> int:
     """How many rows all pages have, counted no further than `MOST_COUNTED`."""
     field, _ = _DIRECTION[sort]
     listed = {"$and": [query, {field: {"$exists": True}}]}
-    counted: int = await model.database["case_list"].count_documents(listed, limit=MOST_COUNTED)
+    counted: int = await model.view("case_list").count_documents(listed, limit=MOST_COUNTED)
     return counted

@@ -1,7 +1,7 @@
 """Where a projector stands in each partition, and what of the records comes next. No I/O."""
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from aiokafka.structs import TopicPartition
 
@@ -21,19 +21,36 @@ class TopicChanged(Exception):
     """The topic is not the one these read models were made from."""
 
 
+class Move(NamedTuple):
+    """What a transaction does to the offsets of a partition: it expects two numbers and moves one
+    of them on, so that whoever read before it must read again."""
+
+    expected: int
+    following: int
+    last: str | None
+    """The ce_id of the record before `following`."""
+    touches: int | None = 0
+    """How often the partition was written to without a record of the topic: expected too."""
+
+    @property
+    def by_records(self) -> bool:
+        return self.following > self.expected
+
+
 class Positions:
     """The next offset of each partition that is ours."""
 
     def __init__(self) -> None:
         self.next: dict[TopicPartition, int] = {}
+        self._touches: dict[TopicPartition, int | None] = {}
         self._unchecked: dict[TopicPartition, str | None] = {}
 
-    def place(
-        self, partition: TopicPartition, following: int, last: str | None, *, check: bool
-    ) -> int:
-        """Where to seek to: `following`, or the record before it, whose ce_id must be `last`.
+    def place(self, partition: TopicPartition, stands: Move, *, check: bool) -> int:
+        """Where to seek to: what follows, or the record before it, whose ce_id must be the last.
         A check that was asked for stays due until it was made."""
+        following, last = stands.following, stands.last
         self.next[partition] = following
+        self._touches[partition] = stands.touches
         if following == 0 or not (check or partition in self._unchecked):
             self._unchecked.pop(partition, None)
             return following
@@ -44,6 +61,7 @@ class Positions:
         """These are no longer ours."""
         for partition in partitions:
             self.next.pop(partition, None)
+            self._touches.pop(partition, None)
             self._unchecked.pop(partition, None)
 
     def take(self, records: Sequence[Record], room: int) -> tuple[list[Record], list[Record]]:
@@ -71,14 +89,27 @@ class Positions:
             following[partition] = record.offset + 1
         return batch, []
 
-    def moves(self, batch: Iterable[Record]) -> dict[TopicPartition, tuple[int, int, str | None]]:
-        """Per partition of the batch: the offset expected, the one after it, the last ce_id."""
+    def moves(self, batch: Iterable[Record]) -> dict[TopicPartition, Move]:
+        """What writing the batch does."""
         last = {TopicPartition(r.topic, r.partition): r for r in batch}
-        return {p: (self.next[p], r.offset + 1, ce_id(r)) for p, r in last.items()}
+        return {
+            p: Move(self.next[p], r.offset + 1, ce_id(r), self._touches[p]) for p, r in last.items()
+        }
 
-    def move(self, moves: dict[TopicPartition, tuple[int, int, str | None]]) -> None:
-        """The batch was written."""
-        self.next.update({partition: following for partition, (_, following, _) in moves.items()})
+    def touches(self, partitions: Collection[int]) -> dict[TopicPartition, Move]:
+        """What writing to these partitions does when no record came."""
+        return {
+            p: Move(following, following, None, self._touches[p])
+            for p, following in self.next.items()
+            if p.partition in partitions
+        }
+
+    def move(self, moves: dict[TopicPartition, Move]) -> None:
+        """It was written."""
+        for partition, move in moves.items():
+            self.next[partition] = move.following
+            if not move.by_records:
+                self._touches[partition] = (move.touches or 0) + 1
 
 
 def ce_id(record: Record) -> str | None:

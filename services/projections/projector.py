@@ -11,17 +11,17 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from pymongo.errors import PyMongoError
 
-from services.projections.folding import fold_poll
-from services.projections.generations import Generation
-from services.projections.positions import OutOfStep, Positions, TopicChanged
+from services.projections.consumer import new_consumer
+from services.projections.folding import Changes, fold_poll
+from services.projections.generations import Generation, NotOurs
+from services.projections.positions import Move, OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
 from services.projections.records import ReadAhead, decoded
-from services.projections.views.registry import recipe
+from services.projections.touching import MOST_TOUCHED, fold_touched
 from shared.contracts.recorded import Recorded
 from shared.errors import NotReady
 from shared.kafka import Record
@@ -32,6 +32,7 @@ MOST_RECORDS: Final = 20_000
 """Fetched at once; …"""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """… and changed in one transaction, about."""
+TOUCHED_SECONDS: Final = 1.0
 _TOLD_ONE_BY_ONE: Final = 50
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._model = model
         self._topic = topic
         self._towns = towns
-        self._recipe = recipe(towns)
+        self._recipe = generation.build.recipe
         self._kafka = kafka
         self._instance = instance
         self._session_seconds = session_seconds
@@ -65,7 +66,9 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._reading = ReadAhead()
         self._room = MOST_BYTES
         self._told_kafka_at = 0.0
+        self._looked_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
+        self._leaves: NotOurs | None = None
         self.joined = False
         """Whether it has joined its group once (it may have no partitions: a standby)."""
         self.fault: str | None = None
@@ -74,16 +77,21 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         """The profile a fact was recorded under that is not known here: it waits until it is."""
 
     async def run(self) -> None:
-        """Project until cancelled. A topic that changed ends it, with the reason in `fault`."""
+        """Project until cancelled, or until the generation is not ours to write any more. A topic
+        that changed ends it, with the reason in `fault`."""
         consumer = await self._start()
         try:
             while True:
                 try:
+                    if self._leaves is not None:
+                        raise self._leaves
                     await self._poll(consumer)
                 except OffsetOutOfRangeError as lost:
-                    raise TopicChanged(f"{self._topic} lacks what was read of it: {lost}") from lost
+                    raise TopicChanged(_lost(self._topic, lost)) from None
                 except (PyMongoError, KafkaError, OutOfStep, NotReady) as failed:
                     await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
+        except NotOurs as why:
+            log.warning("projector leaves", generation=self._generation.name, why=str(why))
         except TopicChanged as changed:
             self.fault = str(changed)
             log.critical("projector stopped", reason=self.fault)
@@ -91,16 +99,15 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         finally:
             await consumer.stop()
 
-    async def lag(self) -> dict[int, int]:
-        """Records per partition of the topic, also of others' partitions, that the read model
-        lacks. By its own offsets: what Kafka was told is a hint. Raises KafkaError, PyMongoError.
-        """
+    async def lag(self, model: ReadModel | None = None) -> dict[int, int]:
+        """Records per partition of the topic, others' too, that its read model lacks, or `model`.
+        By its own offsets: what Kafka was told is a hint. Raises KafkaError, PyMongoError."""
         consumer = self._consumer
         if consumer is None or not (numbers := consumer.partitions_for_topic(self._topic)):
             raise KafkaConnectionError(f"{self._topic} was not reached yet")
         partitions = [TopicPartition(self._topic, number) for number in numbers]
         ends = await consumer.end_offsets(partitions)
-        read = await self._model.offsets(partitions)
+        read = await (model or self._model).offsets(partitions)
         return {p.partition: max(ends[p] - read.get(p, 0), 0) for p in partitions}
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -117,10 +124,15 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             except PyMongoError as failed:
                 log.warning("offsets cannot be read yet", error=type(failed).__name__)
                 await asyncio.sleep(0.5)
+            except NotOurs as why:  # aiokafka would swallow it
+                self._leaves = why
+                return
 
     async def _start(self) -> AIOKafkaConsumer:
         while True:
-            self._consumer = consumer = self._new_consumer()
+            self._consumer = consumer = new_consumer(
+                self._kafka, self._generation.group, self._instance, self._session_seconds
+            )
             consumer.subscribe([self._topic], listener=self)
             try:
                 await consumer.start()
@@ -136,29 +148,13 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                 self.joined = True
                 return consumer
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        group = self._generation.group
-        return AIOKafkaConsumer(
-            **self._kafka.options(),
-            group_id=group,
-            group_instance_id=f"{group}.{self._instance}",
-            client_id=f"projector-{self._instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            session_timeout_ms=int(self._session_seconds * 1000),
-            rebalance_timeout_ms=60_000,
-            max_poll_interval_ms=300_000,
-            metadata_max_age_ms=5_000,  # a topic made again is seen now, not in five minutes
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            partition_assignment_strategy=(StickyPartitionAssignor,),
-        )
-
     async def _place(
         self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, check: bool
     ) -> None:
+        await self._generation.check()  # else one that was dropped would begin again
         for partition in partitions:
-            following, last = await self._model.offset(partition)
-            consumer.seek(partition, self._positions.place(partition, following, last, check=check))
+            stands = await self._model.offset(partition)
+            consumer.seek(partition, self._positions.place(partition, stands, check=check))
 
     async def _start_over(self, consumer: AIOKafkaConsumer, why: str) -> None:
         """Forget what was fetched, read all offsets again, and change less at once."""
@@ -179,6 +175,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             self._ahead = list(chain.from_iterable(fetched.values()))
             self._reading.forget()
         async with self._gate:
+            await self._fold_touched()
             batch, self._ahead = self._positions.take(self._ahead, self._room)
             if not batch:
                 return
@@ -190,16 +187,38 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             waiting = await self._model.parked(stuck)
             changes = fold_poll(by_partition, stories, waiting, self._recipe)
             moves = self._positions.moves(batch)
-            written, _ = await asyncio.gather(
-                self._model.write(changes, moves, unreadable),
+            await asyncio.gather(
+                self._write(changes, moves, unreadable),
                 self._reading.ahead(self._ahead[: len(batch)]),
             )
-            if not written:
-                raise OutOfStep("another process moved an offset")
-            self._positions.move(moves)
         self._room = min(self._room * 2, MOST_BYTES)
         _tell(facts)
         await self._tell_kafka(consumer)
+
+    async def _fold_touched(self) -> None:
+        """Fold some stories again that somebody touched; looked for about once a second."""
+        now = asyncio.get_running_loop().time()
+        ours = {partition.partition for partition in self._positions.next}
+        if not ours or now - self._looked_at < TOUCHED_SECONDS:
+            return
+        touched = await self._model.touched(ours, MOST_TOUCHED)
+        if touched:
+            changes = await fold_touched(self._model, touched, self._recipe)
+            in_them = {document["partition"] for document in touched}
+            await self._write(changes, self._positions.touches(in_them), ())
+            log.info("folded again", stories=len(touched))
+        if len(touched) < MOST_TOUCHED:
+            self._looked_at = now
+
+    async def _write(
+        self,
+        changes: Changes,
+        moves: dict[TopicPartition, Move],
+        unreadable: Sequence[tuple[Record, str]],
+    ) -> None:
+        if not await self._model.write(changes, moves, unreadable, self._generation.check):
+            raise OutOfStep("another process moved an offset")
+        self._positions.move(moves)
 
     def _check_profiles(self, facts: Iterable[Recorded]) -> None:
         named = {(recorded.town, recorded.profile) for recorded in facts}
@@ -219,6 +238,12 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             await consumer.commit(here)
         except KafkaError as failed:
             log.info("Kafka was not told our offsets", error=type(failed).__name__)
+
+
+def _lost(topic: str, lost: OffsetOutOfRangeError) -> str:
+    begins = 0 in lost.args[0].values()
+    what = "its beginning, republish the stores into a new topic" if begins else "what was read"
+    return f"{topic} lacks {what}: {lost}"
 
 
 def _tell(facts: Sequence[Recorded]) -> None:

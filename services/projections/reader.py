@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from services.projections.reading import Reading
 from services.projections.readmodel import ReadModel
 from services.projections.scope import StoryArrivals, sees
 from services.projections.texts import Opened, Texts
@@ -26,7 +27,7 @@ class Reader:
 
     def __init__(
         self,
-        model: ReadModel,
+        reading: Reading,
         keys: KeyReader,
         access_log: AccessLog,
         wait_seconds: float,
@@ -34,7 +35,7 @@ class Reader:
         towns: Towns,
         clock: Clock,
     ) -> None:
-        self.model = model
+        self.reading = reading
         self.keys = keys
         self.texts = Texts(keys)
         self.access_log = access_log
@@ -42,6 +43,11 @@ class Reader:
         self.clock = clock
         self._towns = towns
         self._words = {town: wording(each) for town, each in towns.items()}
+
+    @property
+    def model(self) -> ReadModel:
+        """What is read: one generation throughout a request."""
+        return self.reading.model
 
     def town(self, who: Principal) -> Town:
         """The town of the principal."""

@@ -1,7 +1,7 @@
 """The collections of one generation, and the one transaction that writes to them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka.structs import TopicPartition
@@ -9,33 +9,49 @@ from bson import Binary
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
 from services.projections.folding import Changes
+from services.projections.positions import Move
 from services.projections.stories import Story
 from services.projections.views.sheets import Differences, sheet_after
 from shared.contracts.recorded import Recorded, from_wire, to_wire
+from shared.errors import NotYet
 from shared.kafka import Record
 from shared.mongo import Client, Database, Document, Session, transaction
+from shared.mongo import Collection as Documents
 
-Moves = Mapping[TopicPartition, tuple[int, int, str | None]]
-"""Per partition: the offset expected, the one to go to, the ce_id of the last record."""
+Moves = Mapping[TopicPartition, Move]
+Check = Callable[[Session], Awaitable[None]]
+"""Raises when this process may not write, within the transaction."""
 _Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne | DeleteMany
 
 
 class ReadModel:
     """Stories, timeline, rows, sheets of numbers, offsets and what is parked, in one database."""
 
-    def __init__(self, mongo: Client, database: Database) -> None:
+    def __init__(
+        self, mongo: Client, database: Database, unfilled: Collection[str] = frozenset()
+    ) -> None:
+        """`unfilled` are views of this build that the generation lacks, wholly or in part."""
         self._mongo = mongo
         self.database = database
+        self.unfilled = frozenset(unfilled)
 
-    async def offset(self, partition: TopicPartition) -> tuple[int, str | None]:
-        """Where to go on and the ce_id of the record before; made at 0 when it is new."""
+    def view(self, name: str) -> Documents:
+        """The rows of a view, or the sheets of a tally. Raises NotYet while it is being filled:
+        what is not in it yet must not be taken for what there is not."""
+        if name in self.unfilled:
+            raise NotYet(f"the whole of {name}")
+        return self.database[name]
+
+    async def offset(self, partition: TopicPartition) -> Move:
+        """Where to go on; made at 0 when it is new."""
         document = await self.database["offsets"].find_one_and_update(
             {"_id": _place(partition)},
-            {"$setOnInsert": {"next": 0, "last": None}},
+            {"$setOnInsert": {"next": 0, "last": None, "touches": 0}},
             upsert=True,
             return_document=True,
         )
-        return document["next"], document["last"]
+        following = document["next"]
+        return Move(following, following, document["last"], document.get("touches"))
 
     async def offsets(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Where to go on, of those partitions that have been read."""
@@ -58,20 +74,40 @@ class ReadModel:
                 waiting[recorded.story].append(recorded)
         return waiting
 
+    async def unreadable(self, stories: Collection[str]) -> list[Document]:
+        """The records with these keys that did not read when they came."""
+        wanted = {"story": {"$in": list(stories)}, "reason": {"$exists": True}}
+        return await self.database["parked"].find(wanted).to_list(None)
+
+    async def touched(self, partitions: Collection[int], most: int) -> list[Document]:
+        """Some of the stories that are to be folded again, `{_id: story, partition}`."""
+        wanted = {"partition": {"$in": list(partitions)}}
+        return await self.database["touched"].find(wanted).limit(most).to_list(None)
+
+    async def touch(self, story: str, partition: int) -> None:
+        """Let the owner of the partition fold the story again."""
+        touched = {"$set": {"partition": partition}}
+        await self.database["touched"].update_one({"_id": story}, touched, upsert=True)
+
     async def write(
-        self, changes: Changes, moves: Moves, unreadable: Sequence[tuple[Record, str]]
+        self,
+        changes: Changes,
+        moves: Moves,
+        unreadable: Sequence[tuple[Record, str]],
+        check: Check,
     ) -> bool:
-        """All of it, or nothing and False when an offset is not the one expected."""
+        """All of it, or nothing and False when an offset is not the one expected. Raises what
+        `check` raises."""
         async with transaction(self._mongo) as session:
-            for partition, (expected, following, last) in moves.items():
-                moved = await self.database["offsets"].update_one(
-                    {"_id": _place(partition), "next": expected},
-                    {"$set": {"next": following, "last": last}},
-                    session=session,
-                )
-                if not moved.matched_count:
-                    await session.abort_transaction()
-                    return False
+            await check(session)
+            moved = await self.database["offsets"].bulk_write(
+                [_move(partition, move) for partition, move in moves.items()],
+                ordered=False,
+                session=session,
+            )
+            if moved.matched_count != len(moves):
+                await session.abort_transaction()
+                return False
             for collection, writes in _writes(changes, unreadable).items():
                 await self._bulk(collection, writes, session)
             for tally, differences in changes.counts.items():
@@ -108,6 +144,7 @@ def _writes(changes: Changes, unreadable: Iterable[tuple[Record, str]]) -> dict[
             *(_park_unreadable(record, reason) for record, reason in unreadable),
             *([DeleteMany({"_id": {"$in": changes.drained}})] if changes.drained else []),
         ],
+        "touched": [DeleteOne({"_id": name}) for name in changes.touched],
     }
     for view, rows in changes.rows.items():
         writes[view] = [
@@ -143,6 +180,15 @@ def _park(
     if reason is not None:
         kept["reason"] = reason
     return UpdateOne({"_id": name}, {"$setOnInsert": kept}, upsert=True)
+
+
+def _move(partition: TopicPartition, move: Move) -> UpdateOne:
+    """The offset goes on, if both its numbers are those expected."""
+    moved: Document = {"$inc": {"touches": 1}}
+    if move.by_records:
+        moved = {"$set": {"next": move.following, "last": move.last}}
+    expected = {"_id": _place(partition), "next": move.expected, "touches": move.touches}
+    return UpdateOne(expected, moved)
 
 
 def _place(partition: TopicPartition) -> str:

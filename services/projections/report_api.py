@@ -76,7 +76,7 @@ def months_of(first: date, last: date) -> Iterator[str]:
 async def _counted(model: ReadModel, query: Document, first: date, last: date) -> Counts:
     """Per kind and category, summed over partitions, leaf areas, months and days."""
     sums = {number: {"$sum": f"$cells.{number}"} for number in NUMBERS}
-    found = model.database[PLACE.name].aggregate(
+    found = model.view(PLACE.name).aggregate(
         [
             {"$match": query},
             {"$unwind": "$cells"},

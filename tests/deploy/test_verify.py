@@ -17,7 +17,6 @@ from deploy.verify import findings
 from deploy.verify.stores import STORES
 from services.projections.generations import Generation
 from services.projections.projector import Projector
-from services.projections.readmodel import ReadModel
 from services.projections.stories import FOLD_VERSION
 from shared.contracts.base import StoryId
 from shared.contracts.recorded import Recorded
@@ -76,7 +75,7 @@ class Place:
         await generation.prepare()
         projector = Projector(
             generation,
-            ReadModel(self.house.mongo, generation.database),
+            generation.model(),
             self.topic,
             TOWNS,
             kafka=self.house.kafka,
@@ -273,6 +272,9 @@ async def test_what_cannot_be_compared_is_said_and_not_compared(
         behind = f"the projector is behind by 3 records: {not_compared}"
         assert await place.findings() == [behind]
         views = place.house.database("views")
+        await views["generations"].update_one({}, {"$set": {"filling": ["place"]}})
+        unfilled = f"read model g1 has not been filled with place yet: {not_compared}"
+        assert await place.findings() == [unfilled]
         await views["generations"].update_one({}, {"$set": {"folds": 1}})
         older = f"read model g1 was written by folds 1, these are {FOLD_VERSION}: {not_compared}"
         assert await place.findings() == [older]

@@ -15,6 +15,7 @@ from services.projections.board.site import site
 from services.projections.folding import Recipe
 from services.projections.live import Live
 from services.projections.reader import Reader
+from services.projections.reading import Reading
 from services.projections.readmodel import ReadModel
 from services.projections.views.registry import TALLIES, VIEWS
 from shared.access import Role
@@ -91,8 +92,9 @@ async def front_end(
     facts: Iterable[Recorded],
     town: Town = MIXED,
     by: Recipe = MIXED_RECIPE,
+    unfilled: Iterable[str] = (),
 ) -> AsyncIterator[FrontEnd]:
-    """The read API of a town in which these facts were folded."""
+    """The read API of a town in which these facts were folded, but for some views."""
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -112,7 +114,7 @@ async def front_end(
     keys = KeyReader(home, INSTALLATION)
     live = Live(lambda: ("g1", home), keys, heartbeat_seconds=15)
     reader = Reader(
-        ReadModel(mongo, home),
+        Reading(ReadModel(mongo, home, frozenset(unfilled))),
         keys,
         AccessLog(home),
         0.03,

@@ -24,3 +24,16 @@ async def test_a_timeline_is_in_order_past_the_tenth_fact_of_one_moment(
     of_case = [entry["id"] for entry in entries if entry["id"].startswith("case-")]
     assert of_case == [r.id for r in case]
     assert await home["access_log"].count_documents({"stories": STORY}) == 1
+
+
+async def test_a_view_that_is_still_being_filled_is_not_yet_and_never_empty(
+    mongo: Client, home: Database
+) -> None:
+    days = {"area": "t3", "from": "2026-03-01", "to": "2026-03-31"}
+    for view, path, query in (("case_list", "/v1/cases", {}), ("place", "/v1/report", days)):
+        async with front_end(mongo, home, [], unfilled=[view]) as house:
+            answer = await house.ask(path, query)
+            assert (answer.status_code, answer.json()["code"]) == (503, "not-yet")
+            assert view in answer.json()["detail"]
+            assert answer.headers["Retry-After"]
+            assert (await house.ask("/v1/town")).status_code == 200

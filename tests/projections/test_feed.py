@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 import pytest
+from aiokafka.structs import TopicPartition
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from services.projections.folding import fold_poll
@@ -18,7 +19,7 @@ from services.projections.readmodel import ReadModel
 from services.projections.views.registry import recipe
 from shared.contracts.recorded import Recorded
 from shared.keystore import KeyReader
-from shared.mongo import ChangeFeed, Client, Database, Document, database
+from shared.mongo import ChangeFeed, Client, Database, Document, Session, database
 from tests.build import INSTALLATION
 from tests.conftest import TOWNS, cancelled, new_story, until, whole_story
 
@@ -38,7 +39,14 @@ class House:
     async def write(self, *facts: Recorded) -> None:
         """Fold facts in one transaction, as the projector does."""
         changes = fold_poll({0: facts}, {}, {}, recipe(TOWNS))
-        assert await ReadModel(self.mongo, self.reading[1]).write(changes, {}, ())
+        model, partition = ReadModel(self.mongo, self.reading[1]), TopicPartition("facts", 0)
+        stands = await model.offset(partition)
+        move = stands._replace(following=stands.expected + len(facts))
+        assert await model.write(changes, {partition: move}, (), anybody)
+
+
+async def anybody(_: Session) -> None:
+    """Whoever writes here may."""
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from pymongo.errors import AutoReconnect
 from deploy.topics import Topic, ensure_topics
 from services.projections.folding import Changes, fold_poll
 from services.projections.generations import Generation
-from services.projections.positions import ce_id
+from services.projections.positions import Move, ce_id
 from services.projections.projector import Projector
 from services.projections.readmodel import Moves, ReadModel
 from services.projections.records import decoded
@@ -51,7 +51,7 @@ class Model:
         self.house = house
         self.topic = topic
         self.generation = Generation(house, name)
-        self.written = ReadModel(house.mongo, self.generation.database)
+        self.written = self.generation.model()
 
     def projector(self, instance: str = "1", generation: Generation | None = None) -> Projector:
         return Projector(
@@ -291,7 +291,7 @@ async def records(model: Model) -> list[Record]:
 def folded(read: Sequence[Record]) -> tuple[Changes, Moves]:
     """What one poll of these records would write to an empty read model."""
     ends = {
-        TopicPartition(r.topic, r.partition): (0, r.offset + 1, ce_id(r))
+        TopicPartition(r.topic, r.partition): Move(0, r.offset + 1, ce_id(r))
         for r in sorted(read, key=lambda r: r.offset)
     }
     facts, unreadable = decoded(read)
@@ -304,10 +304,10 @@ async def test_of_two_owners_of_a_partition_one_writes(models: Models) -> None:
     changes, moves = folded(await records(model))
     ours, zombie = model.written, ReadModel(model.house.mongo, model.generation.database)
     for partition in moves:
-        assert await ours.offset(partition) == (0, None)
-    assert await ours.write(changes, moves, ())
+        assert await ours.offset(partition) == Move(0, 0, None)
+    assert await ours.write(changes, moves, (), model.generation.check)
     before = await model.documents(), await model.all_of("offsets")
-    assert not await zombie.write(changes, moves, ())
+    assert not await zombie.write(changes, moves, (), model.generation.check)
     assert (await model.documents(), await model.all_of("offsets")) == before
 
 
@@ -318,10 +318,11 @@ async def test_one_lost_partition_undoes_the_whole_poll(models: Models) -> None:
     for partition in moves:
         await model.written.offset(partition)
     last = list(moves)[-1]
-    assert await model.written.write(Changes(), {last: moves[last]}, ())  # the other owner's
-    assert not await model.written.write(changes, moves, ())
+    check = model.generation.check
+    assert await model.written.write(Changes(), {last: moves[last]}, (), check)  # the other owner's
+    assert not await model.written.write(changes, moves, (), check)
     assert await model.documents() == {name: [] for name in COMPARED}
-    assert await model.offsets() == {f"{last.topic}:{last.partition}": moves[last][1]}
+    assert await model.offsets() == {f"{last.topic}:{last.partition}": moves[last].following}
 
 
 async def test_two_projectors_that_both_hold_every_partition_write_each_fact_once(
@@ -392,14 +393,12 @@ async def test_a_failure_right_after_the_start_does_not_stop_a_projector(
     await model.projected()
     write, failures = ReadModel.write, 0
 
-    async def failing(
-        self: ReadModel, changes: Changes, moves: Moves, unreadable: Sequence[tuple[Record, str]]
-    ) -> bool:
+    async def failing(self: ReadModel, *what: Any) -> bool:
         nonlocal failures
         failures += 1
         if failures <= 2:
             raise AutoReconnect("the database is away")
-        return await write(self, changes, moves, unreadable)
+        return await write(self, *what)
 
     await send(producer, model.topic, facts[300:])
     monkeypatch.setattr(ReadModel, "write", failing)

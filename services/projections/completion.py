@@ -1,0 +1,70 @@
+"""What brings a generation to where it can be read: indexes, everything in it, new views filled."""
+
+from collections import Counter
+from typing import Final
+
+import structlog
+
+from services.projections.generations import Generation
+from services.projections.projector import Projector
+from services.projections.roll import Roll
+from shared.mongo import Document
+
+NEARLY: Final = 1_000
+"""Records it may lack when it gets the indexes of readers."""
+FEW: Final = 100
+"""Records it may lack when it is to be read …"""
+LOOKS: Final = 3
+"""… at so many looks in a row."""
+
+log = structlog.get_logger(__name__)
+
+
+class Completion:
+    """Goes one step at each look; all processes of a build may do so at the same time."""
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+        self._good_looks: Counter[str] = Counter()
+        self._indexed: set[str] = set()
+
+    async def read(self, generation: Generation, projector: Projector, before: str) -> None:
+        """Let it be read instead of `before` once it has everything: few records are missing, at
+        some looks in a row, and nothing waits in it that does not wait in what is read now (so
+        every stream began with its first fact). Raises KafkaError."""
+        name = generation.name
+        if not projector.joined:
+            return
+        lacks = sum((await projector.lag()).values())
+        if lacks <= NEARLY and name not in self._indexed:
+            await generation.make_indexes()
+            self._indexed.add(name)
+            return
+        if lacks > FEW or await self._waits(name, before):
+            self._good_looks[name] = 0
+            return
+        self._good_looks[name] += 1
+        if self._good_looks[name] >= LOOKS and await self._roll.flip(before, name):
+            log.info("another generation is to be read", before=before, generation=name)
+
+    async def fill(self, generation: Generation, document: Document) -> None:
+        """Go one step further with views of the build that the generation lacks."""
+        name = generation.name
+        if lacking := generation.build.lacking(document):
+            await self._roll.fill(name, lacking)
+            log.info("views are being filled", generation=name, views=lacking)
+        elif document["touching"]:
+            await generation.make_collections()
+            await generation.touch_all(document["filling"])
+            await self._roll.touched(document)
+        elif not await generation.database["touched"].find_one():
+            await generation.make_indexes()
+            await self._roll.filled(document)
+            log.info("views are filled", generation=name, views=document["filling"])
+
+    async def _waits(self, name: str, before: str) -> bool:
+        """Whether something is parked in it that is not parked in what is read."""
+        parked = self._roll.database(name)["parked"].find({}, {"_id": 1})
+        ids = [document["_id"] async for document in parked]
+        known = self._roll.database(before)["parked"]
+        return len(ids) > await known.count_documents({"_id": {"$in": ids}})

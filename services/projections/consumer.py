@@ -1,0 +1,26 @@
+"""The projector's way of reading Kafka: its offsets live in MongoDB, a replica keeps its place."""
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from shared.kafka_access import KafkaAccess
+
+
+def new_consumer(
+    kafka: KafkaAccess, group: str, instance: str, session_seconds: float
+) -> AIOKafkaConsumer:
+    """A member of the group; `instance` is unique among live ones and kept over restarts."""
+    return AIOKafkaConsumer(
+        **kafka.options(),
+        group_id=group,
+        group_instance_id=f"{group}.{instance}",
+        client_id=f"projector-{instance}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        session_timeout_ms=int(session_seconds * 1000),
+        rebalance_timeout_ms=60_000,
+        max_poll_interval_ms=300_000,
+        metadata_max_age_ms=5_000,  # a topic made again is seen now, not in five minutes
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+    )
