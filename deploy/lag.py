@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from deploy.kafka_door import why_not
+from services.projections.roll import Roll
 from shared.backlog import unpublished_seconds
 from shared.kafka import FACTS, INBOUND
 from shared.kafka_access import KafkaAccess
@@ -35,12 +36,14 @@ class Away(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """One partition as one consumer has read it: up to `read` of `end`, both offsets."""
+    """One partition as one consumer has read it: up to `read` of `end`, both offsets; `start` is
+    the first there still is."""
 
     topic: str
     partition: int
     end: int
     read: int
+    start: int = 0
 
     @property
     def lag(self) -> int:
@@ -76,6 +79,8 @@ class Lag:
 
     consumers: Mapping[str, Sequence[Place]]
     relays: Mapping[str, float]
+    generations: Mapping[str, str] = field(default_factory=dict)
+    """The state of each consumer that is a generation: building, reading or kept."""
 
     def as_json(self) -> dict[str, Any]:
         """For machines; `lag` of a consumer is the sum over its partitions."""
@@ -87,6 +92,7 @@ class Lag:
                 }
                 for name, places in self.consumers.items()
             },
+            "generations": dict(self.generations),
             "relays": {store: {"unpublished_seconds": s} for store, s in self.relays.items()},
         }
 
@@ -101,7 +107,7 @@ async def measure(place: Installation) -> Lag:
             store: await unpublished_seconds(database(client, f"{place.database_prefix}_{store}"))
             for store in STORES
         }
-        read_models = await _read_models(client, place)
+        read_models, states = await _read_models(client, place)
     except PyMongoError as failed:
         raise Away(
             f"MongoDB at {_hosts(place.mongo)} does not answer: {type(failed).__name__}"
@@ -109,20 +115,25 @@ async def measure(place: Installation) -> Lag:
     finally:
         client.close()
     try:
-        return Lag(await _consumers(place, read_models), relays)
+        return Lag(await _consumers(place, read_models), relays, states)
     except KafkaError as failed:
         raise Away(await why_not(place.kafka, failed)) from None
 
 
-async def _read_models(client: Client, place: Installation) -> dict[str, dict[str, int]]:
-    """Per generation of read models what it says itself: topic and partition, next offset."""
-    views = database(client, f"{place.database_prefix}_views")
-    names = [document["_id"] async for document in views["generations"].find().sort("_id", 1)]
+async def _read_models(
+    client: Client, place: Installation
+) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+    """Per generation of read models what it says itself (topic and partition, next offset), and
+    its state."""
+    roll = Roll(database(client, f"{place.database_prefix}_views"))
     models: dict[str, dict[str, int]] = {}
-    for name in names:
-        offsets = database(client, f"{place.database_prefix}_views_{name}")["offsets"].find()
-        models[f"wishgrid.projections.{name}"] = {d["_id"]: d["next"] async for d in offsets}
-    return models
+    states: dict[str, str] = {}
+    for generation in await roll.there():
+        name = f"wishgrid.projections.{generation['_id']}"
+        offsets = roll.database(generation["_id"])["offsets"].find()
+        models[name] = {d["_id"]: d["next"] async for d in offsets}
+        states[name] = str(generation["state"])
+    return models, states
 
 
 async def _consumers(
@@ -137,7 +148,7 @@ async def _consumers(
     def placed(partition: TopicPartition, read: int | None) -> Place:
         """Who never said where it is begins at the first record there still is."""
         start, end = starts[partition], ends[partition]
-        return Place(partition.topic, partition.partition, end, max(start, read or 0))
+        return Place(partition.topic, partition.partition, end, max(start, read or 0), start)
 
     consumers = {
         name: [placed(p, offsets.get(f"{p.topic}:{p.partition}")) for p in facts]

@@ -11,7 +11,9 @@ def show(lag: Lag, console: Console) -> None:
     consumers = Table("consumer", "topic", title="readers")
     for column in ("partition", "end", "read", "lag"):
         consumers.add_column(column, justify="right")
-    for name, places in lag.consumers.items():
+    for consumer, places in lag.consumers.items():
+        state = lag.generations.get(consumer)
+        name = f"{consumer} ({state})" if state else consumer
         for place in places:
             numbers = (place.partition, place.end, place.read, place.lag)
             consumers.add_row(name, place.topic, *map(str, numbers))

@@ -15,6 +15,7 @@ from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.kafka_option import Kafka
 from deploy.cli.profile import profile
+from deploy.cli.rebuild import rebuild
 from deploy.cli.republish import republish
 from deploy.cli.rights import passwords, rights
 from deploy.kafka_door import why_not
@@ -172,6 +173,7 @@ app.add_typer(parked.app, name="parked")
 app.command()(passwords)
 app.command()(rights)
 app.command()(republish)
+app.command()(rebuild)
 
 
 def _fail(why: str) -> NoReturn:

@@ -109,6 +109,7 @@ def test_lag_rises_while_nobody_projects_and_falls_to_nothing_afterwards(
 ) -> None:
     stories = submitted(place, 3)
     wait_for(lambda: nothing_waits(place), SECONDS)
+    assert lag_of(place)["generations"] == {PROJECTIONS: "reading"}
     assert set(lag_of(place)["consumers"]) >= {
         PROJECTIONS,
         "wishgrid.intake.reactions",
@@ -229,6 +230,7 @@ async def test_a_topic_of_a_partner_is_lagged_behind_by_the_gate(
     ]
     assert PROJECTIONS not in found.consumers  # nobody began a read model
     assert dict(found.relays) == {"intake": 0, "dispatch": 0}
+    assert found.generations == {}
     assert await database(mongo, where.database_prefix).list_collection_names() == []
 
 
@@ -252,7 +254,12 @@ def test_without_mongodb_it_is_one_sentence_and_no_password() -> None:
 
 def test_the_table_adds_up(tmp_path: Path) -> None:
     lag = Lag(
-        {"wishgrid.projections.g1": [Place("f", 0, 10, 4), Place("f", 1, 7, 7)]}, {"intake": 12.4}
+        {
+            "wishgrid.projections.g1": [Place("f", 0, 10, 4), Place("f", 1, 7, 7)],
+            "wishgrid.projections.g2": [Place("f", 0, 10, 1)],
+        },
+        {"intake": 12.4},
+        {"wishgrid.projections.g2": "building"},
     )
     with (tmp_path / "said").open("w", encoding="utf-8") as file:
         show(lag, Console(file=file, width=120))
@@ -262,5 +269,6 @@ def test_the_table_adds_up(tmp_path: Path) -> None:
     ]
     assert ["wishgrid.projections.g1", "f", "0", "10", "4", "6"] in rows
     assert ["", "", "", "", "sum", "6"] in rows or ["sum", "6"] in [r[-2:] for r in rows]
+    assert ["wishgrid.projections.g2 (building)", "f", "0", "10", "1", "9"] in rows
     assert ["intake", "12"] in rows
     assert lag.as_json()["consumers"]["wishgrid.projections.g1"]["lag"] == 6
