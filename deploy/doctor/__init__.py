@@ -40,7 +40,7 @@ async def examine() -> Diagnosis:
         names = (settings.mongo, settings.database_prefix, settings.topic_prefix)
         place = Installation(files.kafka, *names, settings.facts_topic)
         if await look_at_kafka(place, files.towns, found) and held:
-            await look_at_progress(mongo, place, found)
+            await look_at_progress(mongo, place, files.towns, found)
         else:
             found.unseen.append("how far readers and relays are")
     except PyMongoError as gone:

@@ -89,7 +89,7 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         "wishgrid rebuild",
     ),
     "read-model-outdated": (
-        "Read model {generation} was written by folds {theirs}, those of this build are {ours}.",
+        "Read model {generation} {misfit}: projections of this build do not write it.",
         "wishgrid rebuild",
     ),
     "stories-parked": (

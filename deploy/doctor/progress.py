@@ -10,8 +10,10 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.doctor.faults import Diagnosis
 from deploy.lag import Away, Installation, Place, measure
-from services.projections.stories import FOLD_VERSION
+from services.projections.build import Build
+from services.projections.roll import Roll
 from shared.mongo import Client, Collection, Document, database
+from shared.town import Towns
 
 WRITERS: Final = ("intake", "dispatch")
 ANSWER_SECONDS: Final = 10.0
@@ -19,7 +21,9 @@ LATE_SECONDS: Final = 30.0
 """How long a commit may wait for Kafka: a relay's lease is over after a few seconds."""
 
 
-async def look_at_progress(mongo: Client, place: Installation, found: Diagnosis) -> None:
+async def look_at_progress(
+    mongo: Client, place: Installation, towns: Towns | None, found: Diagnosis
+) -> None:
     """Relays, readers, parked stories, refused reactions, the read model being read."""
     try:
         lag = await measure(place)
@@ -37,7 +41,7 @@ async def look_at_progress(mongo: Client, place: Installation, found: Diagnosis)
         home = database(mongo, f"{place.database_prefix}_{service}")
         await _look_at_parked(home["parked"], f"the reactions of {service}", found)
         await _look_at_refused(home["issues"], service, found)
-    await _look_at_read_model(mongo, place, lag.consumers, found)
+    await _look_at_read_model(mongo, place, towns, lag.consumers, found)
 
 
 def _members(place: Installation, groups: Iterable[str]) -> dict[str, int]:
@@ -73,19 +77,20 @@ async def _look_at_refused(issues: Collection, service: str, found: Diagnosis) -
 
 
 async def _look_at_read_model(
-    mongo: Client, place: Installation, consumers: Mapping[str, Sequence[Place]], found: Diagnosis
+    mongo: Client,
+    place: Installation,
+    towns: Towns | None,
+    consumers: Mapping[str, Sequence[Place]],
+    found: Diagnosis,
 ) -> None:
-    views = database(mongo, f"{place.database_prefix}_views")
-    alias = await views["alias"].find_one({"_id": "reading"})
-    if alias is None:
+    roll = Roll(database(mongo, f"{place.database_prefix}_views"))
+    name = await roll.reading()
+    generation = None if name is None else await roll.one(name)
+    if name is None or generation is None:
         return  # projections has not been started yet: `reader-gone` says so
-    name = alias["generation"]
-    generation = database(mongo, f"{place.database_prefix}_views_{name}")
-    await _look_at_parked(generation["parked"], f"read model {name}", found)
-    written = await views["generations"].find_one({"_id": name}) or {}
-    if written.get("folds") != FOLD_VERSION:
-        theirs = written.get("folds")
-        found.add("read-model-outdated", generation=name, theirs=theirs, ours=FOLD_VERSION)
+    await _look_at_parked(roll.database(name)["parked"], f"read model {name}", found)
+    if towns is not None and (misfit := Build.of(towns).misfit(generation)):
+        found.add("read-model-outdated", generation=name, misfit=misfit)
     for each in consumers.get(f"wishgrid.projections.{name}", ()):
         if each.read > each.end:
             words = {"topic": each.topic, "partition": each.partition}

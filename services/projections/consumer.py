@@ -2,6 +2,7 @@
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import OffsetOutOfRangeError
 
 from shared.kafka_access import KafkaAccess
 
@@ -24,3 +25,10 @@ def new_consumer(
         max_partition_fetch_bytes=4 * 1024 * 1024,
         partition_assignment_strategy=(StickyPartitionAssignor,),
     )
+
+
+def what_is_lost(topic: str, lost: OffsetOutOfRangeError) -> str:
+    """One sentence about a topic that has no longer what comes next."""
+    begins = 0 in lost.args[0].values()
+    what = "its beginning, republish the stores into a new topic" if begins else "what was read"
+    return f"{topic} lacks {what}: {lost}"

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeEr
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from pymongo.errors import PyMongoError
 
-from services.projections.consumer import new_consumer
+from services.projections.consumer import new_consumer, what_is_lost
 from services.projections.folding import Changes, fold_poll
 from services.projections.generations import Generation, NotOurs
 from services.projections.positions import Move, OutOfStep, Positions, TopicChanged
@@ -87,7 +87,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                         raise self._leaves
                     await self._poll(consumer)
                 except OffsetOutOfRangeError as lost:
-                    raise TopicChanged(_lost(self._topic, lost)) from None
+                    raise TopicChanged(what_is_lost(self._topic, lost)) from None
                 except (PyMongoError, KafkaError, OutOfStep, NotReady) as failed:
                     await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
         except NotOurs as why:
@@ -238,12 +238,6 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             await consumer.commit(here)
         except KafkaError as failed:
             log.info("Kafka was not told our offsets", error=type(failed).__name__)
-
-
-def _lost(topic: str, lost: OffsetOutOfRangeError) -> str:
-    begins = 0 in lost.args[0].values()
-    what = "its beginning, republish the stores into a new topic" if begins else "what was read"
-    return f"{topic} lacks {what}: {lost}"
 
 
 def _tell(facts: Sequence[Recorded]) -> None:

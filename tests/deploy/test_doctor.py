@@ -23,12 +23,14 @@ from deploy.local.ports import free_ports, taken
 from deploy.local.process import Process
 from deploy.secrets import Secrets
 from deploy.topics import Topic, ensure_topics, topics_of
+from services.projections.build import Build
+from services.projections.roll import READING
 from services.projections.stories import FOLD_VERSION
 from shared.kafka import FACTS
 from shared.keystore import check_secrets
 from shared.mongo_store import MongoStore, encode
 from shared.serving import House, register_profiles
-from tests.conftest import TOWNS_FOLDER, send, until, wish_commit
+from tests.conftest import TOWNS, TOWNS_FOLDER, send, until, wish_commit
 
 stack = pytest.mark.stack
 NOWHERE = "127.0.0.1:1"
@@ -277,7 +279,10 @@ async def reads(place: Place, folds: int) -> None:
     views = place.house.database("views")
     for name, document in (
         ("alias", {"_id": "reading", "generation": "g1"}),
-        ("generations", {"_id": "g1", "folds": folds}),
+        (
+            "generations",
+            {"_id": "g1", "state": READING, **Build.of(TOWNS, folds=folds).new_generation()},
+        ),
     ):
         await views[name].replace_one({"_id": document["_id"]}, document, upsert=True)
 
