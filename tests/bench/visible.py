@@ -31,7 +31,7 @@ async def _visible(place: Installation, seconds: float) -> dict[str, Any]:
     residents = [f"visible-{n}" for n in range(RESIDENTS)]
     tokens = [place.secrets.token(Role.RESIDENT, who, town().id) for who in residents]
     limits = httpx.Limits(max_connections=400, max_keepalive_connections=400)
-    async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+    async with httpx.AsyncClient(timeout=httpx.Timeout(60, pool=None), limits=limits) as client:
         for token in tokens[:PER_SECOND]:  # warm up: connections, caches, the first poll
             await _one(client, place, token)
         start = time.perf_counter() + 0.5
