@@ -17,7 +17,6 @@ from services.projections.build import Build
 from services.projections.completion import FEW
 from services.projections.roll import BUILDING, DROPPED, READING, Roll
 from services.projections.upkeep import LOOK_SECONDS
-from shared.kafka import FACTS
 from shared.mongo import Client, Document, connect, database
 
 LEFT_SECONDS: Final = 5 * LOOK_SECONDS
@@ -43,7 +42,7 @@ async def begin(place: Installation, build: Build) -> str:
     """Begin a new generation, or find the one this build is already building; its name. Raises
     NotNow, Away."""
     lag = await measure(place)
-    _check_beginning(lag, place.topic_prefix + FACTS)
+    _check_beginning(lag, place.topic_prefix + place.facts)
     async with _roll(place) as (roll, _):
         known = await roll.all()
         for each in known:

@@ -27,14 +27,14 @@ from shared.kafka_access import access_in
 from shared.town import load_towns
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(doctor)
-app.add_typer(profile, name="profile")
-app.add_typer(contract.app, name="contract")
+app.command("import")(import_list)
+for command in (doctor, passwords, rights, republish, rebuild):
+    app.command()(command)
+for name, group in (("contract", contract.app), ("parked", parked.app), ("profile", profile)):
+    app.add_typer(group, name=name)
 
 _SHOWN = 100
 """So many findings are printed."""
-
-app.command("import")(import_list)
 
 Folder = Annotated[Path | None, typer.Option(help="keep data and logs here (else temporary)")]
 
@@ -167,13 +167,6 @@ def verify(
     if found:
         raise typer.Exit(1)
     print("stores, topic and read model tell the same")
-
-
-app.add_typer(parked.app, name="parked")
-app.command()(passwords)
-app.command()(rights)
-app.command()(republish)
-app.command()(rebuild)
 
 
 def _fail(why: str) -> NoReturn:

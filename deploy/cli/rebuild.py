@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.kafka_option import Kafka
+from shared.kafka import FACTS
 
 if TYPE_CHECKING:
     from deploy.lag import Installation
@@ -21,6 +22,7 @@ def rebuild(
     mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
     database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
     topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
+    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
     towns: Annotated[
         Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of town profiles")
     ] = Path("deploy/towns"),
@@ -41,7 +43,7 @@ def rebuild(
     from services.projections.build import Build
     from shared.town import load_towns
 
-    place = Installation(kafka, mongo, database_prefix, topic_prefix)
+    place = Installation(kafka, mongo, database_prefix, topic_prefix, facts_topic)
     try:
         if drop is not None:
             asyncio.run(generations.drop(place, drop))
