@@ -1,5 +1,6 @@
 """What the demo prints: how far it is, the place report, a desk, a timeline, how to go on."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -117,24 +118,42 @@ def go_on(place: Installation, scenario: Scenario, story: str) -> None:
     for service, instances in place.services.items():
         say(f"{service:<10}", *(f"{i.url}/openapi.json" for i in instances))
     reading = place.url("projections")
+    matter = _some_matter(scenario)
+    publisher = "deploy/contract/publishers/publish.py"
     say("board     ", f"{reading}/board", " in a browser; sign in with the token DESK, below")
     period = f"from={scenario.starts.date()}&to={scenario.ends.date()}"
+    unit = next(iter(next(iter(scenario.texts.values())).values())).unit
+    bearer = 'curl -s -H "Authorization: Bearer'
     lines = [
         f"export DESK={token}",
         f"export RESIDENT={resident}",
-        f'curl -s -H "Authorization: Bearer $DESK" '
-        f"'{reading}/v1/report?area={scenario.community}&{period}'",
-        f"curl -s -H \"Authorization: Bearer $DESK\" '{reading}/v1/cases?number=open&limit=3'",
-        f'curl -s -H "Authorization: Bearer $DESK" {reading}/v1/cases/{story}/timeline',
-        f'curl -s -H "Authorization: Bearer $RESIDENT" -H "Content-Type: application/json" '
-        f"{place.url('intake')}/v1/wishes -d '"
-        '{"kind": "appeal", "category": "repairs", "area": "t3/west/g4", "channel": "wechat", '
-        '"words": "（虚构）路灯不亮"}\'',
+        f"{bearer} $DESK\" '{reading}/v1/report?area={scenario.community}&{period}'",
+        f"{bearer} $DESK\" '{reading}/v1/cases?number=open&limit=3'",
+        f'{bearer} $DESK" {reading}/v1/cases/{story}/timeline',
+        f'{bearer} $RESIDENT" -H "Content-Type: application/json" '
+        f"{place.url('intake')}/v1/wishes -d '{json.dumps(matter, ensure_ascii=False)}'",
         f".venv/bin/wishgrid token --secrets {place.secrets.folder} --role unit --sub me "
-        f"--town {scenario.town} --unit sanitation-station",
+        f"--town {scenario.town} --unit {unit}",
+        f"export WISHGRID_TOPIC_PREFIX={place.environment['WISHGRID_TOPIC_PREFIX']}",
+        f"echo '{json.dumps({'ref': 'mine-1', **matter}, ensure_ascii=False)}' | .venv/bin/python "
+        f"{publisher} {place.servers.kafka} {scenario.partner.id} {scenario.partner.source}",
     ]
     for line in lines:
         print(line)
+
+
+def _some_matter(scenario: Scenario) -> dict[str, str]:
+    """What a resident could hand in, in the words of the town."""
+    group = next(group for group in scenario.groups if group.by == "resident")
+    category = next(iter(group.count))
+    words = scenario.texts[group.kind][category].words[0]
+    return {
+        "kind": group.kind,
+        "category": category,
+        "area": scenario.areas[0],
+        "channel": group.channel,
+        "words": f"（虚构）{words}",
+    }
 
 
 def _lines(plan: Plan, scenario: Scenario) -> Callable[[Step], None]:
