@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from deploy.profiles.lines import At, Lines, NotYaml
+from deploy.yaml_lines import At, Lines, NotYaml
 from shared.access import KeysFile
 from shared.profile import AREA, CODE, Misplaced, PartnersFile, Profile, UnitsFile
 from shared.town import Misfit, Towns, load_towns

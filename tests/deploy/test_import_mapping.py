@@ -191,6 +191,7 @@ GOOD = EXAMPLE.read_text(encoding="utf-8")
             "line 8, ref.column: Value should have at least 1 item",
         ),
         ("skip:", "skip: [", "is not YAML"),
+        ("skip:", "dates: []\nskip:", "dates: it is said twice"),
     ],
 )
 def test_a_mapping_that_is_wrong_is_said_in_one_sentence_with_its_line(
@@ -209,7 +210,7 @@ def test_a_mapping_that_is_not_there_or_no_text_is_said_in_one_sentence(tmp_path
     with pytest.raises(FixFirst, match="cannot be read: No such file"):
         read_mapping(tmp_path / "gone.yaml")
     (tmp_path / "gb.yaml").write_bytes("来源: x".encode("gb18030"))
-    with pytest.raises(FixFirst, match="is not UTF-8 from byte 0 on"):
+    with pytest.raises(FixFirst, match="line 1 is not YAML: the file is not UTF-8"):
         read_mapping(tmp_path / "gb.yaml")
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(FixFirst, match="line 1, the mapping: Input should be a valid dictionary"):

@@ -23,7 +23,7 @@ class Lines:
 
     def __init__(self, file: Path) -> None:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
             self.said: Any = yaml.safe_load(text)
             self._root = yaml.compose(text, yaml.SafeLoader)
         except UnicodeDecodeError as wrong:
