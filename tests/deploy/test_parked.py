@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,9 +18,10 @@ from deploy.topics import Topic, ensure_topics
 from services.dispatch.app import create
 from services.projections.generations import Generation
 from services.projections.projector import Projector
-from services.projections.readmodel import ReadModel
+from services.projections.stories import FOLDS, Fold, Part, wish
+from services.projections.stories.reckoning import Reckoning
 from shared.contracts.base import StoryId
-from shared.contracts.recorded import to_wire
+from shared.contracts.recorded import Recorded, to_wire
 from shared.kafka import FACTS
 from shared.serving import House
 from tests.conftest import TOWNS, cancelled, new_story, send, until
@@ -123,47 +124,55 @@ def test_a_replay_of_nothing_in_particular_is_one_sentence() -> None:
 
 
 @stack
-async def test_a_read_model_is_asked_to_fold_a_story_again(
-    house: House, producer: AIOKafkaProducer
+async def test_a_read_model_folds_a_story_again_once_its_fold_was_mended(
+    house: House, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The projector's part, folding it and taking the request away, is played here."""
-    topic, story = await make_topic(house), new_story()
-    await send(producer, topic, eventful(story)[1:])
-    generation = await projected(house, topic)
+    topic, sick, sound = await make_topic(house), new_story(), new_story()
+    await send(producer, topic, [*eventful(sick), *eventful(sound)])
+    with monkeypatch.context() as build:
+        build.setitem(cast("dict[str, Fold]", FOLDS), "wish", raising_over(sick))
+        async with projecting(house, topic) as generation:
+            pass
     (standstill,) = await listed(house)
     assert standstill["where"] == f"projections {generation.name}"
-    assert (standstill["fact"], standstill["behind"]) == (f"wish-{story}@2", 3)
-    assert standstill["reason"] == "wish: version 1 is missing"
-    replay = asyncio.create_task(parked(house, "replay", "--all", "--service=projections"))
-    touched = await request_of(generation, story)
-    partition = (await generation.database["stories"].find_one({"_id": story}) or {})["partition"]
-    assert touched == {"_id": story, "partition": partition}
-    await generation.database["parked"].delete_many({"story": story})
-    await generation.database["touched"].delete_one({"_id": story})
-    code, said = await replay
-    done = f"projections {generation.name}: story {story}: 4 handled, 0 still wait\n"
-    assert (code, said) == (0, done)
+    assert (standstill["story"], standstill["behind"]) == (sick, 4)
+    assert "a fold with a bug" in standstill["reason"]
+    async with projecting(house, topic):
+        said = await parked(house, "replay", "--all", "--service=projections")
+    done = f"projections {generation.name}: story {sick}: 5 handled, 0 still wait\n"
+    assert said == (0, done)
+    assert await listed(house) == []
+    assert await generation.database["touched"].count_documents({}) == 0
+    one, other = [
+        await generation.database["stories"].find_one({"_id": name}) or {} for name in (sick, sound)
+    ]
+    assert (one["v"], one["parts"]["wish"]["withdrawn"]) == (
+        other["v"],
+        other["parts"]["wish"]["withdrawn"],
+    )
+    assert "stuck" not in one
+    assert await generation.database["timeline"].count_documents({"story": sick}) == 5
 
 
-async def request_of(generation: Generation, story: StoryId) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
+def raising_over(sick: StoryId) -> Fold:
+    """The fold of wishes in a build with a bug that shows in one story."""
 
-    async def asked() -> bool:
-        found[:] = await generation.database["touched"].find({"_id": story}).to_list(None)
-        return bool(found)
+    def fold(part: Part, recorded: Recorded, profile: Reckoning) -> Part:
+        if recorded.story == sick:
+            raise LookupError("a fold with a bug")
+        return wish.fold(part, recorded, profile)
 
-    await until(asked, "it is asked for")
-    return found[0]
+    return fold
 
 
-async def projected(house: House, topic: str) -> Generation:
-    """A read model of all that is in the topic."""
+@asynccontextmanager
+async def projecting(house: House, topic: str) -> AsyncIterator[Generation]:
+    """A read model that has read all that is in the topic, and its projector at work."""
     generation = Generation(house)
     await generation.prepare()
-    model = ReadModel(house.mongo, generation.database)
     projector = Projector(
         generation,
-        model,
+        generation.model(),
         topic,
         TOWNS,
         kafka=house.kafka,
@@ -171,12 +180,12 @@ async def projected(house: House, topic: str) -> Generation:
         session_seconds=6.0,
     )
     task = asyncio.create_task(projector.run())
+
+    async def there() -> bool:
+        return projector.joined and not any((await projector.lag()).values())
+
     try:
-
-        async def there() -> bool:
-            return projector.joined and not any((await projector.lag()).values())
-
         await until(there, "the topic is read")
+        yield generation
     finally:
         await cancelled(task)
-    return generation
