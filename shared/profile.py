@@ -12,11 +12,11 @@ from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
@@ -38,6 +38,17 @@ CodeText = Annotated[Code, StringConstraints(pattern=CODE)]
 AreaText = Annotated[AreaId, StringConstraints(pattern=AREA, max_length=256)]
 UnitText = Annotated[UnitId, StringConstraints(pattern=CODE)]
 SourceText = Annotated[EventSource, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+
+
+def _a_zone_there_is(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as unknown:
+        raise ValueError(f"no time zone is called {name!r}") from unknown
+    return name
+
+
+ZoneText = Annotated[str, AfterValidator(_a_zone_there_is)]
 
 
 class Misplaced(ValueError):
@@ -86,7 +97,7 @@ class Profile(_File):
     name: str
     n: Annotated[int, Field(ge=1)]
     effective: Instant
-    time_zone: str
+    time_zone: ZoneText
     levels: dict[CodeText, str]
     areas: tuple[Area, ...]
     kinds: dict[CodeText, Kind]
@@ -102,15 +113,6 @@ class Profile(_File):
     import_back_days: Annotated[int, Field(ge=0)] = 3650
     """How many days back the matters of an imported list may reach."""
     invented: tuple[str, ...] = ()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _a_zone_there_is(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"no time zone is called {name!r}") from unknown
-        return name
 
     @model_validator(mode="after")
     def _areas_form_a_tree(self) -> Self:

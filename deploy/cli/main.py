@@ -13,7 +13,16 @@ from aiokafka.errors import KafkaError
 from deploy.cli import contract, parked
 from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
-from deploy.cli.kafka_option import Kafka
+from deploy.cli.options import (
+    PREFIX,
+    TOWNS,
+    DatabasePrefix,
+    FactsTopic,
+    Kafka,
+    Mongo,
+    TopicPrefix,
+    TownsFolder,
+)
 from deploy.cli.profile import profile
 from deploy.cli.rebuild import rebuild
 from deploy.cli.republish import republish
@@ -94,10 +103,8 @@ def secrets(
 def topics(
     kafka: Kafka,
     replication: Annotated[int, typer.Option(help="copies of each partition")] = 1,
-    prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
-    towns: Annotated[
-        Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of towns: who its partners are")
-    ] = Path("deploy/towns"),
+    prefix: TopicPrefix = "",
+    towns: TownsFolder = TOWNS,
 ) -> None:
     """Make the topics that are missing, those of all partners too; exit 1 if one is not as it
     must be."""
@@ -116,10 +123,10 @@ def topics(
 @app.command()
 def lag(
     kafka: Kafka,
-    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
-    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
-    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
-    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
+    mongo: Mongo,
+    database_prefix: DatabasePrefix = PREFIX,
+    topic_prefix: TopicPrefix = "",
+    facts_topic: FactsTopic = FACTS,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Print how far everybody who reads or relays facts is behind."""
@@ -143,13 +150,11 @@ def lag(
 @app.command()
 def verify(
     kafka: Kafka,
-    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
-    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
-    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
-    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
-    towns: Annotated[
-        Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of town profiles")
-    ] = Path("deploy/towns"),
+    mongo: Mongo,
+    database_prefix: DatabasePrefix = PREFIX,
+    topic_prefix: TopicPrefix = "",
+    facts_topic: FactsTopic = FACTS,
+    towns: TownsFolder = TOWNS,
 ) -> None:
     """Compare stores, topic and read model of an installation at rest; exit 1 with findings."""
     from deploy.lag import Away, Installation

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from deploy.cli.options import PREFIX, DatabasePrefix, Mongo
+
 if TYPE_CHECKING:
     from deploy.parked import Outcome, Places, Standstill
 
@@ -27,8 +29,6 @@ class Service(StrEnum):
 
 
 T = TypeVar("T")
-Mongo = Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")]
-Prefix = Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")]
 Services = Annotated[
     list[Service] | None, typer.Option("--service", help="only there; repeatable (else everywhere)")
 ]
@@ -38,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 @app.command("list")
 def show(
     mongo: Mongo,
-    database_prefix: Prefix = "wishgrid",
+    database_prefix: DatabasePrefix = PREFIX,
     service: Services = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +60,7 @@ def show(
 @app.command()
 def replay(
     mongo: Mongo,
-    database_prefix: Prefix = "wishgrid",
+    database_prefix: DatabasePrefix = PREFIX,
     story: Annotated[str | None, typer.Option(help="id of the story")] = None,
     everything: Annotated[bool, typer.Option("--all", help="every story that is parked")] = False,
     service: Services = None,

@@ -3,12 +3,20 @@
 import asyncio
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.kafka_option import Kafka
+from deploy.cli.options import (
+    PREFIX,
+    TOWNS,
+    DatabasePrefix,
+    FactsTopic,
+    Kafka,
+    Mongo,
+    TopicPrefix,
+    TownsFolder,
+)
 from shared.kafka import FACTS
 
 if TYPE_CHECKING:
@@ -19,13 +27,11 @@ _HINT_SECONDS = 30.0
 
 def rebuild(
     kafka: Kafka,
-    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
-    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
-    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
-    facts_topic: Annotated[str, typer.Option(envvar="WISHGRID_FACTS_TOPIC")] = FACTS,
-    towns: Annotated[
-        Path, typer.Option(envvar="WISHGRID_TOWNS", help="folder of town profiles")
-    ] = Path("deploy/towns"),
+    mongo: Mongo,
+    database_prefix: DatabasePrefix = PREFIX,
+    topic_prefix: TopicPrefix = "",
+    facts_topic: FactsTopic = FACTS,
+    towns: TownsFolder = TOWNS,
     back_to: Annotated[
         str | None, typer.Option(metavar="GENERATION", help="read a kept one again instead")
     ] = None,

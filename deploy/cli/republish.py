@@ -6,17 +6,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from deploy.cli.kafka_option import Kafka
+from deploy.cli.options import PREFIX, DatabasePrefix, FactsTopic, Kafka, Mongo, TopicPrefix
+from shared.kafka import FACTS
 
 
 def republish(
     kafka: Kafka,
-    mongo: Annotated[str, typer.Option(envvar="WISHGRID_MONGO", help="URI of the replica set")],
-    database_prefix: Annotated[str, typer.Option(envvar="WISHGRID_DATABASE_PREFIX")] = "wishgrid",
-    topic_prefix: Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")] = "",
-    facts_topic: Annotated[
-        str, typer.Option(envvar="WISHGRID_FACTS_TOPIC", help="the topic that services use")
-    ] = "wishgrid.facts.v1",
+    mongo: Mongo,
+    database_prefix: DatabasePrefix = PREFIX,
+    topic_prefix: TopicPrefix = "",
+    facts_topic: FactsTopic = FACTS,
     story: Annotated[str | None, typer.Option(help="id of one story: all its streams")] = None,
     everything: Annotated[bool, typer.Option("--all", help="every story there is")] = False,
     into: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from deploy.cli.kafka_option import Kafka
+from deploy.cli.options import Kafka
 from shared.town import load_towns
 
 Prefix = Annotated[str, typer.Option(envvar="WISHGRID_TOPIC_PREFIX")]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import time
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -12,11 +12,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
-from shared.profile import SourceText
+from shared.profile import SourceText, ZoneText
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _MOST_REFERENCE_PARTS: Final = 8
@@ -128,7 +127,7 @@ class Mapping(_Said):
     """How one list is read. `dates` are tried in order, in the words of strptime."""
 
     source: SourceText
-    time_zone: str
+    time_zone: ZoneText
     dates: Annotated[tuple[Text, ...], Field(min_length=1)]
     header: Annotated[int, Field(ge=1)] = 1
     delimiter: Literal[",", ";", "\t"] | None = None
@@ -137,15 +136,6 @@ class Mapping(_Said):
     ref: Annotated[Reference, BeforeValidator(_column_alone)]
     matter: MatterFields
     settled: SettledFields | None = None
-
-    @field_validator("time_zone")
-    @classmethod
-    def _a_zone_there_is(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"no time zone is called {name!r}") from unknown
-        return name
 
     @property
     def zone(self) -> ZoneInfo:
