@@ -18,6 +18,8 @@ venv: .venv/.stamp ## make .venv from requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Two at a time, each with a Kafka and a mongod of its own: most of the time a test waits.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 NODE := tests/node/node_modules/.stamp
 BOARD := services/projections/board/static/vendor/.stamp
 
@@ -38,10 +40,10 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not stack"
+	$(PYTEST) -m "not stack"
 
 test: check $(NODE) $(BOARD) ## all that must hold: check, then the tests on a real Kafka and mongod
-	$(BIN)/pytest -q -m stack
+	$(PYTEST) -m stack
 
 bench: venv ## measure against peers: accepting, replay, appending, visible (tests/bench/README.md)
 	$(BIN)/python -m tests.bench

@@ -123,7 +123,7 @@ def installation(
         servers.passwords.ensure(users(partners, prefix))
         asyncio.run(ensure_rights(servers.kafka, servers.passwords.folder, partners, prefix))
     asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=topics_of(partners)))
-    compose = _users_from_here(read_compose({**os.environ, **environment}), servers.passwords)
+    compose = users_from_here(read_compose({**os.environ, **environment}), servers.passwords)
     started = _services(compose, environment, folder, instances, services)
     running = Installation(servers, secrets, environment, folder, started)
     try:
@@ -146,7 +146,7 @@ def argv_and_environment(
     return argv, {**os.environ, **said.environment, **here}
 
 
-def _users_from_here(compose: Compose, passwords: Passwords | None) -> Compose:
+def users_from_here(compose: Compose, passwords: Passwords | None) -> Compose:
     """The users that the file names, with their passwords where they are on this machine; where
     we made none, those of this process, or nobody."""
 

@@ -17,7 +17,8 @@ from services.projections.reader import EVERYBODY, Reader
 from services.projections.scope import circles_of
 from shared.access import Principal, Role
 from shared.contracts.base import ResidentId
-from shared.errors import NotReady, OutcomeUnknown, Overloaded
+from shared.errors import OutcomeUnknown, Overloaded
+from shared.waiting import wait_until
 from shared.web import Allow
 
 _RETRY_MILLISECONDS: Final = 2000
@@ -62,8 +63,7 @@ def change_routes(reader: Reader, live: Live) -> APIRouter:
         """What changes in one's scope, as it changes. First open this, then read: nothing falls
         between. An `id` holds on every instance; where what came after it is not known any more,
         `reset` says so. The stream ends with its token."""
-        if live.listeners.here is None:
-            raise NotReady("the feed of changes is not open yet")
+        await wait_until(live.open, "the feed of changes", reader.wait_seconds)
         return _Stream(reader, live, who, await reader.resident(who), last_event_id)
 
     return router

@@ -83,6 +83,10 @@ class Live:
             finally:
                 await feed.close()
 
+    async def open(self) -> bool:
+        """Whether changes are followed: not in the first moments of a process."""
+        return self.listeners.here is not None
+
     def meet(self, listener: Listener, who: Principal) -> None:
         """A resident whom nobody knows yet: with their first wish their own changes begin."""
         self._strangers[listener] = who

@@ -24,6 +24,7 @@ from deploy.local.installation import (
     Instance,
     argv_and_environment,
     installation,
+    users_from_here,
 )
 from deploy.local.ports import HOST, free_ports
 from deploy.local.process import Process
@@ -88,7 +89,8 @@ def _load(url: str, path: str, seconds: float, *files: str) -> dict[str, Any]:
 def an_intake(servers: Servers, folder: Path, seconds: float) -> Iterator[Accepts]:
     """An intake process by itself, run as the compose file says but for the module."""
     with installation(servers, folder, name="accepts", services=[]) as place:
-        said = read_compose({**os.environ, **place.environment}).instance("intake", 1)
+        compose = read_compose({**os.environ, **place.environment})
+        said = users_from_here(compose, servers.passwords).instance("intake", 1)
         (port,) = free_ports(1)
         own = {"WISHGRID_INSTANCE": "intake-1", "WISHGRID_HOST": HOST, "WISHGRID_PORT": str(port)}
         _, environment = argv_and_environment(said, {**place.environment, **own})

@@ -84,4 +84,8 @@ def test_every_example_of_a_body_is_taken_as_it_is(
     for who, verb in ((unit, "report"), (unit, "resolve"), (desk, "rework"), (unit, "resolve")):
         step(who, verb)
     step(desk, "verify")
+
+    listed = desk.post("intake", "/v1/imports", bodies["import_matter"])
+    assert listed["became"] == "taken-in"
+    taken.add("import_matter")
     assert taken == set(bodies)
