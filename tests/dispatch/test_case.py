@@ -409,7 +409,7 @@ def test_what_was_settled_on_the_spot_is_reopened_as_any_other() -> None:
     given(CASE, *spot, REOPENED).when(dispatch()).then(dispatched())
 
 
-@pytest.mark.parametrize("scene", SCENES.keys() - {"unopened", "closed"})
+@pytest.mark.parametrize("scene", sorted(SCENES.keys() - {"unopened", "closed"}))
 def test_a_withdrawal_closes_the_case_wherever_it_is_and_clears_every_desk(scene: str) -> None:
     given(CASE, *SCENES[scene]).when(WITHDRAWAL).then(closed("withdrawn", 6))
     case = CASE.fold((*SCENES[scene], closed("withdrawn", 6)))

@@ -201,7 +201,7 @@ def test_a_withdrawn_wish_stays_withdrawn_when_its_case_closes() -> None:
     assert WISH.fold((SENT, WITHDRAWN, noted(6))) == Withdrawn(said(6))
 
 
-@pytest.mark.parametrize("scene", SCENES.keys() - {"unsent"})
+@pytest.mark.parametrize("scene", sorted(SCENES.keys() - {"unsent"}))
 def test_what_a_partner_reports_is_taken_in_wherever_the_wish_is_for_the_case_answers(
     scene: str,
 ) -> None:

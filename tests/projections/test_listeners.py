@@ -102,6 +102,7 @@ def test_who_was_further_on_another_instance_is_not_told_again() -> None:
         str(mark(-101)),
         str(mark(10**6)),
     ],
+    ids=range(10),  # marks tell the time: they are no names
 )
 def test_who_comes_with_a_mark_that_says_nothing_here_reads_all_again(last: str) -> None:
     house = listeners()
