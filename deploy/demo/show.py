@@ -114,7 +114,7 @@ def go_on(place: Installation, scenario: Scenario, story: str) -> None:
     token = place.secrets.token(Role.COMMUNITY, scenario.desk, scenario.town, [scenario.community])
     resident = place.secrets.token(Role.RESIDENT, "me", scenario.town)
     say(f"\nThe town's clock stands at {scenario.ends:%Y-%m-%d %H:%M} and goes on from there.")
-    say("Kafka     ", place.servers.kafka, "\nMongoDB   ", place.servers.mongo)
+    say("Kafka     ", str(place.servers.kafka), "\nMongoDB   ", place.servers.mongo)
     for service, instances in place.services.items():
         say(f"{service:<10}", *(f"{i.url}/openapi.json" for i in instances))
     reading = place.url("projections")
@@ -145,14 +145,12 @@ def go_on(place: Installation, scenario: Scenario, story: str) -> None:
 def _some_matter(scenario: Scenario) -> dict[str, str]:
     """What a resident could hand in, in the words of the town."""
     group = next(group for group in scenario.groups if group.by == "resident")
-    category = next(iter(group.count))
-    words = scenario.texts[group.kind][category].words[0]
     return {
         "kind": group.kind,
-        "category": category,
+        "category": next(iter(group.count)),
         "area": scenario.areas[0],
         "channel": group.channel,
-        "words": f"（虚构）{words}",
+        "words": "（虚构）请帮个忙。",
     }
 
 
