@@ -5,7 +5,7 @@ roll, build it, and read it when it has everything.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from deploy.lag import Away, Installation, Lag, measure
 from services.projections.build import Build
 from services.projections.completion import FEW
-from services.projections.roll import BUILDING, DROPPED, READING, Roll
+from services.projections.roll import BUILDING, DROPPED, Roll, number
 from services.projections.upkeep import LOOK_SECONDS
 from shared.mongo import Client, Document, connect, database
 
@@ -44,10 +44,10 @@ async def begin(place: Installation, build: Build) -> str:
     lag = await measure(place)
     _check_beginning(lag, place.topic_prefix + place.facts)
     async with _roll(place) as (roll, _):
+        alias = await roll.reading()
         known = await roll.all()
-        for each in known:
-            if each.get("state") == BUILDING and not build.misfit(each):
-                return str(each["_id"])
+        if (name := _at_work(build, known, alias)) is not None:
+            return name
         try:
             return await roll.begin(build, known)
         except DuplicateKeyError:
@@ -91,12 +91,26 @@ async def drop(place: Installation, name: str, left_seconds: float = LEFT_SECOND
     """Remove a generation that is not read, for good. Raises NotNow, Away."""
     async with _roll(place) as (roll, client):
         document = await _known(roll, name, dropped=True)
-        if document["state"] == READING or not (
-            document["state"] == DROPPED or await roll.drop(name)
-        ):
+        if document["state"] != DROPPED and not await roll.drop(name):
             raise NotNow(f"{name} is what is read: it cannot be dropped")
         await asyncio.sleep(left_seconds)  # who still reads or writes it can end
         await client.drop_database(roll.database(name).name)
+
+
+def _at_work(build: Build, known: Sequence[Document], alias: str | None) -> str | None:
+    """What this build is building already, to be read after what is read now. Raises NotNow where
+    nothing of this build would be read."""
+    read = next((each for each in known if each["_id"] == alias), None)
+    if read is not None and build.outdone_by(read):
+        raise NotNow(
+            f"{alias} was written by a later build than this one: ask with that one, or read one "
+            f"that was kept (--back-to)"
+        )
+    for each in known:
+        newer = read is None or number(each) > number(read)
+        if each.get("state") == BUILDING and newer and not build.misfit(each):
+            return str(each["_id"])
+    return None
 
 
 def _check_beginning(lag: Lag, topic: str) -> None:

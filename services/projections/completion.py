@@ -7,7 +7,7 @@ import structlog
 
 from services.projections.generations import Generation
 from services.projections.projector import Projector
-from services.projections.roll import Roll
+from services.projections.roll import Roll, number
 from shared.mongo import Document
 
 NEARLY: Final = 1_000
@@ -30,17 +30,19 @@ class Completion:
 
     async def read(self, generation: Generation, projector: Projector, before: str) -> None:
         """Let it be read instead of `before` once it has everything: few records are missing, at
-        some looks in a row, and nothing waits in it that does not wait in what is read now (so
-        every stream began with its first fact). Raises KafkaError."""
+        some looks in a row, its projector stands before nothing, and nothing waits in it that does
+        not wait in what is read now (so every stream began with its first fact). Raises
+        KafkaError."""
         name = generation.name
-        if not projector.joined:
+        if not projector.joined or not await self._may_follow(generation, before):
             return
         lacks = sum((await projector.lag()).values())
         if lacks <= NEARLY and name not in self._indexed:
             await generation.make_indexes()
             self._indexed.add(name)
             return
-        if lacks > FEW or await self._waits(name, before):
+        stands = projector.fault or projector.lacks
+        if stands or lacks > FEW or await self._waits(name, before):
             self._good_looks[name] = 0
             return
         self._good_looks[name] += 1
@@ -61,6 +63,14 @@ class Completion:
             await generation.make_indexes()
             await self._roll.filled(document)
             log.info("views are filled", generation=name, views=document["filling"])
+
+    async def _may_follow(self, generation: Generation, before: str) -> bool:
+        """Whether it may be read after `before`, which may be of a later build by now, and has no
+        view that is being filled."""
+        here, there = await self._roll.one(generation.name), await self._roll.one(before)
+        if here is None or there is None or here["filling"]:
+            return False
+        return number(here) > number(there) and not generation.build.outdone_by(there)
 
     async def _waits(self, name: str, before: str) -> bool:
         """Whether something is parked in it that is not parked in what is read."""
