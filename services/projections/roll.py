@@ -63,14 +63,18 @@ class Roll:
         return name
 
     async def read_first(self, name: str) -> None:
-        """Read this one if none is read yet."""
+        """Read this one if none is read yet. Whoever finds one read ends what a process that
+        died here may have left half done."""
         with contextlib.suppress(DuplicateKeyError):
             await self._views["alias"].insert_one({**_ALIAS, "generation": name})
-            await self._state(name, READING)
+        if (read := await self.reading()) is not None:
+            await self._state(read, READING, of=(BUILDING,))
 
     async def flip(self, expected: str, to: str) -> bool:
         """Read `to` from now on, and keep `expected`; False when that is not what is read, or
-        `to` is not there any more."""
+        `to` is not there any more, or is read already."""
+        if expected == to:
+            return False
         async with transaction(self._views.client) as session:
             moved = await self._views["alias"].update_one(
                 {**_ALIAS, "generation": expected}, {"$set": {"generation": to}}, session=session
@@ -82,9 +86,13 @@ class Roll:
         return True
 
     async def drop(self, name: str) -> bool:
-        """Let nobody write to it any more; False when it is being read, or is not there. Its
+        """Let nobody write to it any more; False when the alias names it, or it is not there. Its
         database is left to the caller."""
-        return await self._state(name, DROPPED, of=(BUILDING, KEPT))
+        async with transaction(self._views.client) as session:
+            alias = await self._views["alias"].find_one(_ALIAS, session=session)
+            if alias is not None and alias["generation"] == name:
+                return False
+            return await self._state(name, DROPPED, session=session)
 
     async def learn(self, name: str, profiles: Iterable[Document]) -> None:
         """Remember more profiles; those it knows stay as they are."""
