@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.contracts.answers import answers_topic, inbound_topic
 from shared.contracts.base import PartnerId
-from shared.kafka import CARE, DEAD, FACTS
+from shared.kafka import CARE, DEAD, FACTS, FACTS_BEGIN
 from shared.kafka_access import KafkaAccess
 
 NO_ERROR = 0
@@ -47,10 +47,13 @@ FACTS_TOPIC = Topic(FACTS)
 TOPICS = (FACTS_TOPIC, Topic(CARE), Topic(DEAD, partitions=3, retention_ms=30 * _DAY_MS))
 
 
-def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:
-    """All topics of an installation. A partner's answers are made before what it publishes on:
-    who cannot be answered is not heard. Inbound records are the partner's own plaintext and are
-    kept for 3 days."""
+def topics_of(partners: Iterable[PartnerId], *, facts: str = FACTS) -> tuple[Topic, ...]:
+    """All topics of an installation whose facts are in `facts`. A partner's answers are made
+    before what it publishes on: who cannot be answered is not heard. Inbound records are the
+    partner's own plaintext and are kept for 3 days. Raises ValueError for a name that rights,
+    which go by how it begins, would not hold for."""
+    if not facts.startswith(FACTS_BEGIN):
+        raise ValueError(f"{facts!r} is no topic of facts: it must begin with {FACTS_BEGIN}")
     pairs = (
         (
             Topic(answers_topic(partner), partitions=3, retention_ms=30 * _DAY_MS),
@@ -59,7 +62,7 @@ def topics_of(partners: Iterable[PartnerId]) -> tuple[Topic, ...]:
         )
         for partner in sorted(partners)
     )
-    return (*TOPICS, *chain.from_iterable(pairs))
+    return (replace(FACTS_TOPIC, name=facts), *TOPICS[1:], *chain.from_iterable(pairs))
 
 
 class Difference(NamedTuple):

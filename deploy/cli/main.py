@@ -104,12 +104,13 @@ def topics(
     kafka: Kafka,
     replication: Annotated[int, typer.Option(help="copies of each partition")] = 1,
     prefix: TopicPrefix = "",
+    facts_topic: FactsTopic = FACTS,
     towns: TownsFolder = TOWNS,
 ) -> None:
     """Make the topics that are missing, those of all partners too; exit 1 if one is not as it
     must be."""
     try:
-        wanted = topics_of(load_towns(towns).partners())
+        wanted = topics_of(load_towns(towns).partners(), facts=facts_topic)
         made = asyncio.run(ensure_topics(kafka, replication, prefix=prefix, topics=wanted))
     except (ValueError, OSError) as wrong:
         _fail(str(wrong))

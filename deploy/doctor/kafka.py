@@ -15,7 +15,7 @@ from shared.town import Towns
 
 async def look_at_kafka(place: Installation, towns: Towns | None, found: Diagnosis) -> bool:
     """Whether there are facts to be read."""
-    wanted = topics_of(towns.partners() if towns is not None else ())
+    wanted = topics_of(towns.partners() if towns is not None else (), facts=place.facts)
     try:
         missing, differences = await compare_topics(
             place.kafka, prefix=place.topic_prefix, topics=wanted

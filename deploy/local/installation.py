@@ -24,6 +24,7 @@ from deploy.rights.table import partner_user, users
 from deploy.secrets import Secrets
 from deploy.topics import ensure_topics, topics_of
 from shared.contracts.base import PartnerId
+from shared.kafka import FACTS
 from shared.kafka_access import KafkaAccess
 from shared.town import load_towns
 
@@ -122,7 +123,9 @@ def installation(
     if servers.passwords is not None:
         servers.passwords.ensure(users(partners, prefix))
         asyncio.run(ensure_rights(servers.kafka, servers.passwords.folder, partners, prefix))
-    asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=topics_of(partners)))
+    facts = environment.get("WISHGRID_FACTS_TOPIC", FACTS)
+    wanted = topics_of(partners, facts=facts)
+    asyncio.run(ensure_topics(servers.kafka, prefix=prefix, topics=wanted))
     compose = users_from_here(read_compose({**os.environ, **environment}), servers.passwords)
     started = _services(compose, environment, folder, instances, services)
     running = Installation(servers, secrets, environment, folder, started)

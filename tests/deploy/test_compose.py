@@ -218,6 +218,7 @@ def test_a_job_is_a_command_that_hears_what_it_needs(compose: Compose, name: str
     known = {*re.findall(r"WISHGRID_[A-Z_]+", help_.output), *DOORS}
     assert set(job.environment) <= known
     services = compose.services["intake-1"].environment
+    assert known & services.keys() - DOORS <= job.environment.keys()
     shared = job.environment.keys() & services.keys() - DOORS
     assert {key: job.environment[key] for key in shared} == {key: services[key] for key in shared}
 

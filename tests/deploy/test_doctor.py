@@ -151,6 +151,19 @@ async def test_topics_that_are_missing(place: Place) -> None:
 
 
 @stack
+async def test_after_a_republish_into_another_topic_that_one_is_looked_at(place: Place) -> None:
+    new, prefix = "wishgrid.facts.v2", f"{place.house.settings.topic_prefix}moved."
+    place.set("TOPIC_PREFIX", prefix)
+    place.set("FACTS_TOPIC", new)
+    wanted = topics_of(place.house.towns.partners())
+    cut = [Topic(t.name, 4) if t.name == FACTS else t for t in wanted]
+    await ensure_topics(place.house.kafka, prefix=prefix, topics=cut)
+    assert f"no topic {prefix}{new}:" in (await place.fault("topics-missing")).says
+    await ensure_topics(place.house.kafka, prefix=prefix, topics=[Topic(new)])
+    assert await place.diagnosis() == Diagnosis()
+
+
+@stack
 async def test_a_topic_with_another_setting_and_one_cut_otherwise(place: Place) -> None:
     place.set("TOPIC_PREFIX", prefix := f"{place.house.settings.topic_prefix}other.")
     wanted = topics_of(place.house.towns.partners())

@@ -5,11 +5,15 @@ import uuid
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from typer.testing import CliRunner
 
+from deploy.cli.main import app
 from deploy.local.servers import Servers
 from deploy.topics import TOPICS, Topic, TopicNotAsWanted, ensure_topics, topics_of
 from shared.contracts.base import PartnerId
+from shared.kafka import FACTS
 from shared.kafka_access import KafkaAccess
+from tests.conftest import TOWNS_FOLDER
 
 pytestmark = pytest.mark.stack
 
@@ -52,6 +56,31 @@ def test_a_partner_has_a_topic_for_answers_made_before_the_one_it_publishes_on()
         ("wishgrid.answers.hotline.v1", 30 * DAY),
         ("wishgrid.inbound.hotline.v1", 3 * DAY),
     ]
+
+
+def test_facts_may_be_in_another_topic_of_a_name_that_rights_hold_for() -> None:
+    new = "wishgrid.facts.v2"
+    assert topics_of([], facts=new) == (Topic(new), *TOPICS[1:])
+    with pytest.raises(ValueError, match=r"'facts2' is no topic of facts: it must begin with"):
+        topics_of([], facts="facts2")
+
+
+def test_after_a_republish_into_another_topic_the_job_looks_at_that_one(
+    stack_servers: Servers, prefix: str
+) -> None:
+    """The old one, cut wrong, is why there is another; it holds up nobody any more."""
+    old = ensure_topics(stack_servers.kafka, prefix=prefix, topics=[Topic(FACTS, partitions=3)])
+    asyncio.run(old)
+    said = {
+        "WISHGRID_KAFKA": stack_servers.kafka.servers,
+        "WISHGRID_TOPIC_PREFIX": prefix,
+        "WISHGRID_TOWNS": str(TOWNS_FOLDER),
+    }
+    told = CliRunner().invoke(app, ["topics"], env=said)
+    assert (told.exit_code, "partitions is 3, wanted 12" in told.output) == (1, True)
+    said["WISHGRID_FACTS_TOPIC"] = "wishgrid.facts.v2"
+    told = CliRunner().invoke(app, ["topics"], env=said)
+    assert (told.exit_code, told.output) == (0, f"made {prefix}wishgrid.facts.v2\n")
 
 
 async def test_missing_topics_are_made_and_led_and_a_second_run_makes_none(
