@@ -133,7 +133,7 @@ def _take_withdrawal(case: OpenedCase, c: TakeWithdrawal) -> list[DispatchFact]:
 
 def _take_settlement(case: OpenedCase, c: TakeSettlement) -> list[DispatchFact]:
     """Wherever it stands it is over, and nobody is asked any more. What was resolved here keeps
-    its resolution; the rest gets that of the list, without ever having had a deadline."""
+    its resolution; the rest gets that of the list, and no unit is said to have done it."""
     if isinstance(case, Closed):
         return []
     closed = CaseClosed(by=c.by, reason=SETTLED_ELSEWHERE, wish_version=c.wish_version)
@@ -145,6 +145,7 @@ def _take_settlement(case: OpenedCase, c: TakeSettlement) -> list[DispatchFact]:
         note=c.note,
         rating_asked=False,
         on_spot=c.on_spot or None,
+        elsewhere=True,
     )
     return [resolved, closed]
 
@@ -175,7 +176,7 @@ def evolve(case: Case, fact: DispatchFact) -> Case:
             leads = at_work.lead is not None and at_work.lead.id == fact.to
             return UnderWay(at_work) if leads else replace(case, file=at_work)
         case CaseResolved():
-            done = _over(file, "done")
+            done = _over(file, "ended" if fact.elsewhere else "done")
             asked = False if fact.verification_asked else None
             return Resolved(done, fact.outcome, fact.rating_asked, asked)
         case ResolutionVerified():

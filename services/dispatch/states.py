@@ -9,7 +9,7 @@ from shared.contracts.base import AreaId, Code, ResidentId, TargetId, UnitId
 Role = Literal["lead", "assist"]
 Stand = Literal["named", "reported", "done", "returned", "replaced", "ended"]
 """`replaced`: another unit, or another assignment of the same one, took its place; `ended`: the
-case was closed before the unit was done."""
+case was closed, or settled elsewhere, before the unit was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,8 @@ class CaseResolved(Fact):
     """办结. The unit, or whoever settled it on the spot, says it is done.
 
     `rating_asked` and `verification_asked` are the profile's word for this kind. Where both are
-    asked, the resident is invited once it was verified. On the spot, and where a list says that it
-    was settled elsewhere, there is no unit.
+    asked, the resident is invited once it was verified. On the spot there is no unit, and none
+    where a list says that it was settled `elsewhere`: whoever was at work here did not do it.
     """
 
     type: Literal["case-resolved.v1"] = "case-resolved.v1"
@@ -141,6 +141,7 @@ class CaseResolved(Fact):
     rating_asked: bool
     verification_asked: Yes = None
     on_spot: Yes = None
+    elsewhere: Yes = None
 
 
 class ResolutionVerified(Fact):

@@ -431,6 +431,7 @@ def settled_elsewhere(*, on_spot: bool = False) -> CaseResolved:
         note=SETTLED_ELSEWHERE.note,
         rating_asked=False,
         on_spot=on_spot or None,
+        elsewhere=True,
     )
 
 
@@ -451,6 +452,17 @@ def test_a_settlement_elsewhere_ends_a_case_at_work_and_clears_every_desk(scene:
     end = (settled_elsewhere(), closed("settled-elsewhere", 6))
     given(CASE, *SCENES[scene]).when(SETTLED_OUTSIDE).then(*end)
     assert live(*SCENES[scene], *end) == []
+
+
+def test_what_was_settled_elsewhere_is_not_what_a_unit_has_done() -> None:
+    end = (settled_elsewhere(), closed("settled-elsewhere", 6))
+    for facts in (AT_DISPATCH, AT_WORK, WITH_HELP):
+        case = CASE.fold((*facts, *end))
+        assert isinstance(case, Closed)
+        assert {a.stand for a in case.file.assignments} == {"ended"}
+    before = CASE.fold((*WITH_HELP, to_be_checked(), REWORK, *end))
+    assert isinstance(before, Closed)
+    assert [a.stand for a in before.file.assignments] == ["ended", "done"]
 
 
 def test_what_was_resolved_here_keeps_its_resolution_when_a_list_says_it_is_settled() -> None:

@@ -173,11 +173,13 @@ class History:
             case "opened":
                 return [self.accept, self.decline, self.settle, self.settle_elsewhere]
             case "accepted":
-                return [self.dispatch, self.refer, self.withdraw]
+                return [self.dispatch, self.refer, self.withdraw, self.settle_elsewhere]
             case "dispatched":
-                return [self.report, self.redirect, self.give_back, self.assist, self.withdraw]
+                at_unit = [self.report, self.redirect, self.give_back, self.assist]
+                return [*at_unit, self.withdraw, self.settle_elsewhere]
             case "underway":
-                return [self.resolve, self.resolve, self.redirect, self.give_back, self.assist]
+                at_work = [self.redirect, self.give_back, self.assist, self.settle_elsewhere]
+                return [self.resolve, self.resolve, *at_work]
             case "resolved":
                 return [self.close, self.close, self.reopen, self.rework, self.verify]
         return []
@@ -210,7 +212,8 @@ class History:
         self._say("resolved", self._resolved(on_spot=True))
 
     def settle_elsewhere(self) -> None:
-        done = self._resolved(on_spot=False).model_copy(update={"rating_asked": False})
+        list_says = {"rating_asked": False, "on_spot": None, "elsewhere": True}
+        done = self._resolved(on_spot=True).model_copy(update=list_says)
         over = CaseClosed(by=POLICY, reason=Code("settled-elsewhere"), wish_version=2)
         self._say("closed", done, over)
 

@@ -81,6 +81,8 @@ ASSIST_RETURNED = AssignmentReturned(
 )
 REWORK = ReworkOrdered(by=COMMUNITY, reason=sealed(), due=LATER)
 ON_SPOT = resolved().model_copy(update={"unit": None, "to": None, "on_spot": True})
+ELSEWHERE = ON_SPOT.model_copy(update={"on_spot": None, "elsewhere": True, "rating_asked": False})
+SETTLED = (ELSEWHERE, CaseClosed(by=POLICY, reason=Code("settled-elsewhere"), wish_version=2))
 UNDERWAY = (opened(), ACCEPTED, dispatched(), reported())
 INBOUND = Inbound.model_validate({"partner": "hotline", "source": "/h", "id": "7"})
 
@@ -151,6 +153,14 @@ def stands(part: dict[str, Any]) -> list[str]:
             "closed",
             DRAINS,
             ["drains lead ended"],
+        ),
+        ((opened(), *SETTLED), "closed", None, []),
+        ((opened(), ACCEPTED, dispatched(), *SETTLED), "closed", DRAINS, ["drains lead ended"]),
+        (
+            (*UNDERWAY, ASSIST, resolved(), REWORK, *SETTLED),
+            "closed",
+            DRAINS,
+            ["drains lead ended", "lights assist done"],
         ),
     ],
 )

@@ -31,7 +31,7 @@ LIVE: Final = ("named", "reported")
 """Stands of an assignment that the unit still has on its desk."""
 STANDS: Final = (*LIVE, "done", "returned", "replaced", "ended")
 """`done`: by the resolution; `replaced`: another unit, or another assignment of the same one,
-took its place; `ended`: the case was closed before the unit was done."""
+took its place; `ended`: the case was closed, or settled elsewhere, before the unit was done."""
 _RESOLUTION: Final = ("outcome", "resolved", "on_spot", "verification_asked", "verified")
 
 
@@ -39,8 +39,8 @@ def fold(part: Part, recorded: Recorded, _: Reckoning) -> Part:
     """The part after one more fact of the case's stream.
 
     `moved`: when that occurred; `wish_version`: the last fact of the wish that the case
-    answered; `unit`: the one that leads, or led to the resolution; `assignments`: every one
-    there was, `{assignment, unit, role, stand}`; `units`: every unit ever named.
+    answered; `unit`: the one that leads, or led until the end; `assignments`: every one there was,
+    `{assignment, unit, role, stand}`; `units`: every unit ever named.
     """
     fact, at = recorded.fact, recorded.occurred
     if isinstance(fact, ReportNoted | ReportRefused):
@@ -73,7 +73,8 @@ def fold(part: Part, recorded: Recorded, _: Reckoning) -> Part:
         case CaseResolved():
             asked = {"verification_asked", "on_spot"}
             said = fact.model_dump(include={"outcome", *asked}, exclude_none=True)
-            done = _stands(_unresolved(part), "done", *_live(part))
+            stand = "ended" if fact.elsewhere else "done"
+            done = _stands(_unresolved(part), stand, *_live(part))
             return {**done, **said, "state": "resolved", "resolved": at}
         case ResolutionVerified():
             return {**part, "verified": at}
