@@ -2,15 +2,26 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from shared.contracts.base import StoryId
 
 State = Literal["submitted", "opened", "accepted", "dispatched", "underway", "resolved", "closed"]
 Stand = Literal["named", "reported", "done", "returned", "replaced", "ended"]
 Number = Literal["received", "open", "resolved", "otherwise", "closed", "on_the_spot", "fast"]
+
+
+def _codes(known: object) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(get_args(known))})
+
+
+# Said, not checked: during an upgrade what is read may have codes of a later build.
+ToldState = Annotated[str, _codes(State)]
+ToldStand = Annotated[str, _codes(Stand)]
+ToldRole = Annotated[str, _codes(Literal["lead", "assist"])]
+ToldNumber = Annotated[str, _codes(Number)]
 
 
 class Told(BaseModel):
@@ -31,8 +42,8 @@ class Assignment(Told):
 
     assignment: str
     unit: str
-    role: Literal["lead", "assist"]
-    stand: Stand
+    role: ToldRole
+    stand: ToldStand
 
 
 class CaseRow(Told):
@@ -46,7 +57,7 @@ class CaseRow(Told):
     category: str
     channel: str
     title: str | None
-    state: State
+    state: ToldState
     unit: str | None = None
     assignments: list[Assignment] = []
     submitted: datetime
@@ -60,7 +71,7 @@ class CaseRow(Told):
     rating: Rating | None = None
     rateable: bool = Field(False, description="a rating is asked and not yet given")
     supplements: int = 0
-    numbers: list[Number]
+    numbers: list[ToldNumber]
     moved: datetime
 
 
@@ -105,7 +116,7 @@ class MyWish(Told):
     kind: str
     category: str
     area: str
-    state: State
+    state: ToldState
     submitted: datetime
     due: datetime | None = None
     outcome: str | None = None
@@ -144,8 +155,8 @@ class StoryChanged(Told):
 
     story: StoryId
     versions: Mapping[str, int] = Field(description="per stream kind, what has arrived here")
-    state: State
-    numbers: list[Number]
+    state: ToldState
+    numbers: list[ToldNumber]
 
 
 class StartOver(Told):

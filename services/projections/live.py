@@ -145,13 +145,15 @@ class Live:
         query = {"_id": {"$in": list(newest)}, "wrote.case_list": {"$exists": True}}
         found = await database["stories"].find(query, dict.fromkeys(_TOLD, 1)).to_list(None)
         stories = {story["_id"]: story for story in found}
-        return [
-            Change(
-                place, name, circles_around(stories[name]), _told(stories[name], generation, place)
-            )
-            for name, place in newest.items()
-            if name in stories
-        ]
+        changes: list[Change] = []
+        for name, place in newest.items():
+            try:
+                if story := stories.get(name):
+                    told = _told(story, generation, place)
+                    changes.append(Change(place, name, circles_around(story), told))
+            except Exception as bug:  # pure: it would raise for ever, and end the feed of all
+                log.error("a change cannot be told", story=name, error=type(bug).__name__)
+        return changes
 
     async def _recognise(self) -> None:
         """Let residents who were unknown until now be told of what is theirs."""

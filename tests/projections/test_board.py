@@ -254,7 +254,7 @@ async def test_a_mistake_of_ours_is_a_page_too_and_the_api_keeps_its_problems(
     mongo: Client, home: Database
 ) -> None:
     async with front_end(mongo, home, told(WISH_FACTS, "wish"), a_town(), RECIPE) as house:
-        await home["case_list"].update_one({"_id": STORY}, {"$set": {"state": "lost"}})
+        await home["case_list"].update_one({"_id": STORY}, {"$set": {"moved": "lost"}})
         answer = await house.ask("/board/cases")
         assert (answer.status_code, answer.headers["content-type"][:9]) == (500, "text/html")
         assert "我们出错了" in answer.text
