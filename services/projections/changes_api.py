@@ -1,6 +1,7 @@
 """HTTP out: what changes, as it changes: Server-Sent Events."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -111,17 +112,17 @@ class _Stream(EventStream):
         yield _event("dropped", SentAway(reason=listener.dropped))
 
     async def _wait(self) -> None:
-        """Until there is something to tell, the stream ends, or a sign of life is due."""
+        """Until there is something to tell, the stream ends, or a sign of life is due. Also one
+        that always has something to tell ends with its token."""
         seconds = self._live.heartbeat_seconds
         if (ends := self._who.expires_at) is not None:
             left = (ends - datetime.now(UTC)).total_seconds()
             seconds = min(seconds, left)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._listener.news.wait()
-        except TimeoutError:
-            if ends is not None and datetime.now(UTC) >= ends:
-                self._listener.drop("token-expired")
+        if ends is not None and datetime.now(UTC) >= ends:
+            self._listener.drop("token-expired")
 
     async def _next(self) -> bytes:
         listener = self._listener

@@ -1,6 +1,7 @@
 """Who is told what: those it concerns, the newest only, nothing lost between two streams."""
 
 import random
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.projections.changes_api import _Stream
 from services.projections.listeners import Change, Listener, Listeners, Mark, Place
 from services.projections.scope import Circle, circles_around, circles_of, in_scope, sees
 from services.projections.views.case_list import areas_around
@@ -253,3 +255,27 @@ def test_no_fact_takes_a_story_out_of_a_circle(history: History) -> None:
         now = circles_around(model.stories[history.story])
         assert circles <= now
         circles = now
+
+
+async def test_a_stream_that_always_has_something_to_tell_ends_with_its_token() -> None:
+    class Here:
+        """What a stream asks of the feed and of the reader."""
+
+        listeners = listeners()
+        heartbeat_seconds = 15.0
+        access_log: Any
+
+        async def note(self, *_: Any) -> None: ...
+
+    here: Any = Here()
+    here.access_log = here
+    ends = datetime.now(UTC) - timedelta(seconds=1)
+    who = Principal("officer:o", Role.OFFICER, TownId("t3"), (AreaId("t3/west"),), expires_at=ends)
+    stream = _Stream(here, here, who, None, None)
+    said: list[bytes] = []
+    with stream._listening as stream._listener:
+        async for chunk in stream._chunks():
+            said.append(chunk)
+            publish(here.listeners, change(f"s{len(said)}", len(said)))
+            assert len(said) < 5, "it goes on after its token"
+    assert b"token-expired" in said[-1]
