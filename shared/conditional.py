@@ -11,10 +11,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _JSON: Final = "application/json"
-_KEEP: Final = {
-    "cache-control": "private, no-cache",  # keep it, but ask each time whether it still holds
-    "vary": "Authorization, X-API-Key",
-}
+_KEEP: Final = "private, no-cache"
+"""Keep it, but ask each time whether it still holds."""
+_VARY: Final = ("Authorization", "X-API-Key", "Cookie")
 
 
 class Conditional:
@@ -48,8 +47,9 @@ async def _send(start: Message, body: bytes, known: str, send: Send) -> None:
     tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = MutableHeaders(raw=start["headers"])
     headers["etag"] = tag
-    for name, value in _KEEP.items():
-        headers[name] = value
+    headers["cache-control"] = _KEEP
+    varies = [each.strip() for each in headers.get("vary", "").split(",") if each.strip()]
+    headers["vary"] = ", ".join(dict.fromkeys([*varies, *_VARY]))
     if _names(known, tag):
         del headers["content-length"]
         del headers["content-type"]

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from httpx import Response
+from httpx import ASGITransport, AsyncClient, Response
+from starlette.responses import JSONResponse
 
 from shared.access import Role
+from shared.conditional import Conditional
 from shared.mongo import Client, Database
 from shared.web import api_routes
 from tests.build import CASE_FACTS, STORY, WISH_FACTS, a_town, told
@@ -50,7 +52,7 @@ async def test_every_answer_in_json_is_sent_once_to_who_keeps_it(
                 assert "content-type" not in again.headers
             for answer in (first, again):
                 assert answer.headers["cache-control"] == "private, no-cache"
-                assert answer.headers["vary"] == "Authorization, X-API-Key"
+                assert answer.headers["vary"] == "Authorization, X-API-Key, Cookie"
             for known in ("", '"other"', tag.strip('"'), "nonsense,,"):
                 full = await ask(house, path, role, known)
                 assert (full.status_code, full.content) == (200, first.content)
@@ -74,3 +76,30 @@ async def test_who_is_answered_304_has_been_asked_and_noted_as_ever(
         await home["stories"].update_one(name, {"$set": {"v.wish": 98}})
         changed = await ask(house, path, Role.COMMUNITY, tag)
         assert (changed.status_code, changed.json()["versions"]["wish"]) == (200, 98)
+
+
+async def test_what_is_read_by_the_cookie_is_not_kept_by_the_browser(
+    mongo: Client, home: Database
+) -> None:
+    facts = [*told(WISH_FACTS, "wish"), *told(CASE_FACTS, "case")]
+    path = f"/v1/cases/{STORY}"
+    async with front_end(mongo, home, facts, a_town(), RECIPE) as house:
+        token = IDENTITY.token(Role.COMMUNITY.value, areas=["t3"])
+        cookie = {"Cookie": f"wishgrid-token={token}"}
+        read = await house.client.get(path, headers=cookie)
+        again = {**cookie, "If-None-Match": read.headers["etag"]}
+        unchanged = await house.client.get(path, headers=again)
+        refused = await house.client.get("/v1/cases?state=nonsense", headers=cookie)
+        assert [a.status_code for a in (read, unchanged, refused)] == [200, 304, 422]
+        for answer in (read, unchanged, refused):
+            assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_what_an_answer_varies_by_already_is_kept() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        answer = JSONResponse({}, headers={"vary": "Accept-Language, Cookie"})
+        await answer(scope, receive, send)
+
+    async with AsyncClient(transport=ASGITransport(Conditional(app)), base_url="http://t") as ask:
+        said = (await ask.get("/")).headers["vary"]
+    assert said == "Accept-Language, Cookie, Authorization, X-API-Key"

@@ -8,10 +8,11 @@ from typing import Final
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.projections.board.language import asked_language
 from services.projections.board.site import HOME, Site
@@ -20,6 +21,7 @@ from shared.errors import Refused
 from shared.web import Anybody
 
 COOKIE: Final = "wishgrid-token"
+_API: Final = "/v1/"
 _LONGEST: Final = 3800
 """Browsers drop longer cookies without a word."""
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
@@ -28,7 +30,7 @@ _OWN_PAGE: Final = re.compile(r"/board(/[A-Za-z0-9/_-]*)?(\?[^\\\s]*)?")
 
 class Door:
     """Turns the cookie into the header that everything behind it knows, for reading only, and
-    drops from a page's query what its form left empty."""
+    drops from a page's query what its form left empty. JSON that is read so is not to be kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,6 +38,8 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             scope = _without_empty_fields(_signed_in(scope))
+        if scope.get("state", {}).get("by_cookie") and scope["path"].startswith(_API):
+            send = _unkept(send)
         await self._app(scope, receive, send)
 
 
@@ -88,6 +92,17 @@ def _signed_in(scope: Scope) -> Scope:
     sent = (b"authorization", f"Bearer {token}".encode("latin-1", "replace"))
     state = {**scope.get("state", {}), "by_cookie": True}
     return {**scope, "headers": [*scope["headers"], sent], "state": state}
+
+
+def _unkept(send: Send) -> Send:
+    """JSON is not left behind in a browser that many use: pages say so themselves."""
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(raw=message["headers"])["cache-control"] = "no-store"
+        await send(message)
+
+    return answer
 
 
 def _without_empty_fields(scope: Scope) -> Scope:
