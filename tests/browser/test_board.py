@@ -14,6 +14,18 @@ pytestmark = pytest.mark.stack
 
 PATIENCE = 30_000
 """Milliseconds: a busy machine is no reason to fail."""
+COUNTS_STREAMS = """
+  const opened = [], Real = EventSource;
+  window.EventSource = class extends Real {
+    constructor(...those) { super(...those); opened.push(this); }
+  };
+  window.streams = () => opened.filter((each) => each.readyState !== Real.CLOSED).length;
+  window.look = (here) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => !here });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+"""
+"""How many streams a page has open, and looking at it or away."""
 
 
 async def live(page: Page) -> None:
@@ -134,6 +146,22 @@ async def test_a_page_says_since_when_it_is_not_live_and_catches_up(
         await live(page)
         await expect(page.get_by_role("link", name="断线时提交的")).to_be_visible(timeout=PATIENCE)
         assert away
+
+
+async def test_a_page_that_nobody_looks_at_gives_its_stream_back(
+    screen: SignedIn, story: str
+) -> None:
+    async with screen(Role.COMMUNITY) as shown:
+        await shown.page.add_init_script(COUNTS_STREAMS)
+        page = await shown.open(f"/board/cases/{story}")
+        await live(page)
+        for _ in range(3):
+            await page.evaluate("look(false)")
+            assert await page.evaluate("streams()") == 0
+            await page.evaluate("look(true)")
+            assert await page.evaluate("streams()") == 1
+        await live(page)
+        assert shown.complaints == []
 
 
 async def test_without_scripts_all_is_there_and_it_says_that_it_does_not_update_itself(

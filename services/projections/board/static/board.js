@@ -56,6 +56,7 @@
   // A browser keeps few connections open to one host: tabs that nobody looks at give theirs back.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
+      htmx.trigger(stream, "htmx:beforeCleanupElement"); // htmx.remove tells its extensions nothing
       htmx.remove(stream);
       missed = true;
     } else if (!stream.isConnected) {
