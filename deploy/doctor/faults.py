@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _COMPOSE: Final = "docker compose --file deploy/docker-compose.yml"
+_KAFKA: Final = f"{_COMPOSE} exec kafka /opt/kafka/bin"
+_AS_ADMIN: Final = "--bootstrap-server kafka:9092 --command-config /run/secrets/admin.properties"
+_INITIATE: Final = "mongosh '{uri}' --eval \"rs.initiate({members})\""
 
 KNOWN: Final[dict[str, tuple[str, str]]] = {
     "settings-wrong": (
@@ -27,9 +30,14 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         f"{_COMPOSE} up --detach mongo",
     ),
     "mongo-alone": (
-        "{where} is no member of a replica set: there are no transactions and no change stream, "
+        "{where} was started without --replSet: there are no transactions and no change stream, "
         "so nothing is relayed or projected.",
-        "mongosh '{uri}' --eval 'rs.initiate()'",
+        f"start each with --replSet {{set}} (deploy/docker-compose.yml does), and then, once: "
+        f"{_INITIATE}",
+    ),
+    "mongo-not-begun": (
+        "{where} waits to be made a replica set: until then it takes and gives nothing.",
+        _INITIATE,
     ),
     "mongo-without-primary": (
         "{where} has no primary: what is sent in is refused until a majority of its members is up.",
@@ -42,7 +50,8 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     ),
     "kafka-shut": (
         "Kafka at {where} does not let {user} in with the password at hand.",
-        "wishgrid rights",
+        f"{_COMPOSE} run --rm rights   # has the file of the admin itself changed, first: "
+        f"{_COMPOSE} run --rm --no-deps passwords && {_COMPOSE} restart kafka",
     ),
     "topics-missing": (
         "There is no topic {topics}: its facts wait in the stores, or its partner is not heard.",
@@ -50,13 +59,18 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     ),
     "topic-differs": (
         "{topic}: {setting} is {value}, wanted {wanted}.",
-        "kafka-configs.sh --bootstrap-server {kafka} --alter --entity-type topics "
+        f"{_KAFKA}/kafka-configs.sh {_AS_ADMIN} --alter --entity-type topics "
         "--entity-name {topic} --add-config {setting}={wanted}",
     ),
     "topic-cut-wrong": (
         "{topic}: {setting} is {value}, wanted {wanted}; that cannot be changed under facts that "
         "are there.",
         "wishgrid republish --help   # into a new topic, once intake and dispatch have stopped",
+    ),
+    "topic-to-make-again": (
+        "{topic}: {setting} is {value}, wanted {wanted}; that cannot be changed while it is there.",
+        f"{_KAFKA}/kafka-topics.sh {_AS_ADMIN} --delete --topic {{topic}} && "
+        f"{_COMPOSE} run --rm topics   # what is in it, read or not, is gone then",
     ),
     "log-without-head": (
         "{topic} has lost its first facts: no read model can be built from it again.",

@@ -47,9 +47,11 @@ async def _say_why(kafka: KafkaAccess, failed: Exception, found: Diagnosis) -> N
 
 
 def _add(difference: Difference, place: Installation, found: Diagnosis) -> None:
-    cut = difference.setting in (PARTITIONS, REPLICATION)
-    name = "topic-cut-wrong" if cut else "topic-differs"
-    found.add(name, kafka=place.kafka, **difference._asdict())
+    name = "topic-differs"
+    if difference.setting in (PARTITIONS, REPLICATION):
+        of_facts = difference.topic == place.topic_prefix + place.facts
+        name = "topic-cut-wrong" if of_facts else "topic-to-make-again"
+    found.add(name, **difference._asdict())
 
 
 async def _lacks_its_head(place: Installation, facts: str, count: int) -> bool:

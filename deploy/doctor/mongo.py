@@ -2,6 +2,7 @@
 secrets and profiles at hand."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pymongo import MongoClient
@@ -18,6 +19,7 @@ from shared.town import Towns
 
 SERVICES: Final = ("intake", "dispatch", "projections")
 _ANSWER_SECONDS: Final = 3
+_TLS: Final = ("tls", "ssl")
 
 
 async def look_at_mongo(mongo: Client, settings: Settings, files: Files, found: Diagnosis) -> bool:
@@ -38,15 +40,24 @@ async def _serves(uri: str, found: Diagnosis) -> bool:
     replica set would only say that it found none."""
     said = parse_uri(uri)
     nodes: list[tuple[str, int]] = said["nodelist"]
-    tls = bool(said["options"].get("tls", False))
-    asked = [asyncio.to_thread(_hello, host, port, tls) for host, port in nodes]
+    options = _tls(uri, said["options"])
+    hosts = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in nodes]
+    asked = [asyncio.to_thread(_hello, _direct(host, options)) for host in hosts]
     hellos = [hello for hello in await asyncio.gather(*asked) if hello is not None]
-    names = ",".join(f"{host}:{port}" for host, port in nodes)
-    words = {"where": f"MongoDB at {names}", "uri": f"mongodb://{names}"}
+    name = said["options"].get("replicaSet", "rs0")
+    members = ", ".join(f"{{_id: {n}, host: '{host}'}}" for n, host in enumerate(hosts))
+    words = {
+        "where": f"MongoDB at {','.join(hosts)}",
+        "uri": _direct(hosts[0], _shown(options)),
+        "set": name,
+        "members": f"{{_id: '{name}', members: [{members}]}}",
+    }
     if not hellos:
         found.add("mongo-away", **words, why=f"no answer within {_ANSWER_SECONDS} s")
-    elif any("setName" not in hello for hello in hellos):
+    elif any("setName" not in hello and "isreplicaset" not in hello for hello in hellos):
         found.add("mongo-alone", **words)
+    elif not any("setName" in hello for hello in hellos):
+        found.add("mongo-not-begun", **words)
     elif not any(hello["isWritablePrimary"] or hello.get("primary") for hello in hellos):
         found.add("mongo-without-primary", **words)
     else:
@@ -54,13 +65,25 @@ async def _serves(uri: str, found: Diagnosis) -> bool:
     return False
 
 
-def _hello(host: str, port: int, tls: bool) -> Document | None:
+def _tls(uri: str, said: Mapping[str, Any]) -> list[str]:
+    """How the URI wants TLS, option by option as it says them; mongodb+srv wants it unsaid."""
+    named = [each for each in uri.partition("?")[2].split("&") if each[:3].lower() in _TLS]
+    names = {each.partition("=")[0].lower() for each in named}
+    return named if names & {"tls", "ssl"} or not said.get("tls") else ["tls=true", *named]
+
+
+def _shown(options: list[str]) -> list[str]:
+    """Without the password of a key."""
+    return [each for each in options if "password" not in each.lower()]
+
+
+def _direct(host: str, options: list[str]) -> str:
+    return f"mongodb://{host}/?{'&'.join(['directConnection=true', *options])}"
+
+
+def _hello(uri: str) -> Document | None:
     client: MongoClient[dict[str, Any]] = MongoClient(
-        host,
-        port,
-        directConnection=True,
-        tls=tls,
-        serverSelectionTimeoutMS=_ANSWER_SECONDS * 1000,
+        uri, serverSelectionTimeoutMS=_ANSWER_SECONDS * 1000
     )
     with client:
         try:

@@ -2,11 +2,14 @@
 
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import NotLeaderForPartitionError
@@ -18,6 +21,8 @@ from typer.testing import CliRunner
 from deploy.cli.main import app
 from deploy.doctor import Diagnosis, Fault, examine
 from deploy.doctor.faults import KNOWN
+from deploy.local.certificates import ensure_certificates
+from deploy.local.compose import read_compose
 from deploy.local.mongod import OPTIONS, mongod_program, start_mongod
 from deploy.local.ports import free_ports, taken
 from deploy.local.process import Process
@@ -34,6 +39,7 @@ from tests.conftest import TOWNS, TOWNS_FOLDER, send, until, wish_commit
 
 stack = pytest.mark.stack
 NOWHERE = "127.0.0.1:1"
+COMPOSED = "docker compose --file deploy/docker-compose.yml"
 
 
 @dataclass
@@ -93,7 +99,8 @@ async def test_a_kafka_that_does_not_let_its_user_in(place: Place) -> None:
     place.set("KAFKA_PASSWORD_FILE", password)
     fault = await place.fault("kafka-shut")
     assert "does not let wishgrid.intake in" in fault.says
-    assert fault.mend == "wishgrid rights"
+    assert fault.mend.startswith(f"{COMPOSED} run --rm rights   # ")
+    assert fault.mend.endswith(f"run --rm --no-deps passwords && {COMPOSED} restart kafka")
 
 
 @stack
@@ -104,20 +111,54 @@ async def test_mongodb_that_does_not_answer(place: Place) -> None:
     assert "secret" not in fault.says + fault.mend
 
 
-@stack
-async def test_a_mongod_that_is_no_replica_set(place: Place, tmp_path: Path) -> None:
+@contextmanager
+def bare_mongod(folder: Path, *options: str) -> Iterator[int]:
+    """A mongod that nobody has made a replica set; its port."""
     (port,) = free_ports(1)
-    alone = tuple(word for word in OPTIONS if word not in ("--replSet", "rs0"))
-    argv = [str(mongod_program()), *alone, "--port", str(port), "--dbpath", str(tmp_path)]
-    process = Process("mongod", argv, None, tmp_path / "mongod.log")
+    plain = [word for word in OPTIONS if word not in ("--replSet", "rs0")]
+    argv = [str(mongod_program()), *plain, *options, "--port", str(port), "--dbpath", str(folder)]
+    process = Process("mongod", argv, None, folder / "mongod.log")
     process.start()
     try:
         process.wait_until(lambda: taken(port) and "Waiting for connections" in process.said(), 60)
-        place.set("MONGO", f"mongodb://127.0.0.1:{port}/?replicaSet=rs0")
-        fault = await place.fault("mongo-alone")
+        yield port
     finally:
         process.terminate()
-    assert fault.mend == f"mongosh 'mongodb://127.0.0.1:{port}' --eval 'rs.initiate()'"
+
+
+@stack
+async def test_a_mongod_that_was_started_without_a_replica_set(
+    place: Place, tmp_path: Path
+) -> None:
+    with bare_mongod(tmp_path) as port:
+        place.set("MONGO", f"mongodb://127.0.0.1:{port}/?replicaSet=rs7")
+        fault = await place.fault("mongo-alone")
+    assert fault.mend.startswith("start each with --replSet rs7 ")
+    assert fault.mend.endswith(
+        f"\"rs.initiate({{_id: 'rs7', members: [{{_id: 0, host: '127.0.0.1:{port}'}}]}})\""
+    )
+
+
+@stack
+async def test_a_replica_set_over_tls_that_was_not_begun_and_the_command_that_begins_it(
+    place: Place, tmp_path: Path
+) -> None:
+    authority, server = ensure_certificates(tmp_path / "tls", "127.0.0.1")
+    tls = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(server))
+    with bare_mongod(tmp_path, "--replSet", "rs7", *tls) as port:
+        said = f"tls=true&tlsCAFile={authority}"
+        place.set("MONGO", f"mongodb://127.0.0.1:{port}/?replicaSet=rs7&{said}")
+        fault = await place.fault("mongo-not-begun")
+        shell = re.fullmatch(r"mongosh '(.+)' --eval \"rs\.initiate\((.+)\)\"", fault.mend)
+        assert shell is not None
+        with MongoClient[dict[str, Any]](shell[1]) as client:
+            client.admin.command("replSetInitiate", yaml.safe_load(shell[2]))
+
+        async def begun() -> bool:
+            names = {fault.name for fault in (await place.diagnosis()).faults}
+            return not names & {"mongo-not-begun", "mongo-without-primary", "mongo-away"}
+
+        await until(begun, "the replica set has a primary")
 
 
 @stack
@@ -174,6 +215,27 @@ async def test_a_topic_with_another_setting_and_one_cut_otherwise(place: Place) 
     assert says["topic-cut-wrong"].startswith(f"{prefix}{FACTS}: partitions is 4, wanted 12")
     assert says["topic-differs"] == f"{prefix}{FACTS}: retention.ms is 1000, wanted -1."
     assert len(found.faults) == 2
+
+
+@stack
+async def test_a_topic_cut_otherwise_that_holds_no_facts_is_made_again(place: Place) -> None:
+    place.set("TOPIC_PREFIX", prefix := f"{place.house.settings.topic_prefix}cut.")
+    wanted = topics_of(place.house.towns.partners())
+    cut = [replace(t, partitions=2) if t.name == "wishgrid.dead.v1" else t for t in wanted]
+    await ensure_topics(place.house.kafka, prefix=prefix, topics=cut)
+    fault = await place.fault("topic-to-make-again")
+    assert "partitions is 2, wanted 3" in fault.says
+    assert f" --delete --topic {prefix}wishgrid.dead.v1 && {COMPOSED} run --rm topics" in fault.mend
+
+
+def test_commands_within_the_container_of_kafka_come_in_as_its_health_check_does() -> None:
+    kafka = read_compose({"WISHGRID_TOKEN_ISSUER": "x"}).services["kafka"]
+    assert kafka.healthcheck is not None
+    tool, *as_admin = kafka.healthcheck.test[1:]
+    for fault in ("topic-differs", "topic-to-make-again"):
+        command = KNOWN[fault][1]
+        assert command.startswith(f"{COMPOSED} exec kafka {Path(tool).parent}/kafka-")
+        assert f".sh {' '.join(as_admin)} --" in command
 
 
 @stack
