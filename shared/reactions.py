@@ -9,7 +9,7 @@ refuses is kept in `issues` and not judged again; what raises or does not read p
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -200,6 +200,7 @@ class Reactions(Generic[S, C]):
             "stream": reaction.stream,
             "code": refusal.code,
             "correlation": recorded.correlation,
+            "noted": datetime.now(UTC),
         }
         await self._issues.update_one({"_id": name}, {"$setOnInsert": issue}, upsert=True)
 

@@ -15,7 +15,7 @@ from deploy.doctor.kafka import look_at_kafka
 from deploy.doctor.mongo import look_at_mongo
 from deploy.doctor.progress import look_at_progress
 from deploy.lag import Installation
-from shared.mongo import connect
+from shared.mongo import Client, connect
 from shared.serving import reason
 from shared.settings import Settings
 
@@ -31,7 +31,10 @@ async def examine() -> Diagnosis:
         found.unseen.append("everything else")
         return found
     files = look_at_files(settings, found)
-    mongo = connect(settings.mongo, patience_seconds=3)
+    mongo = _client(settings.mongo, found)
+    if mongo is None:
+        found.unseen.append("what MongoDB and Kafka hold")
+        return found
     try:
         held = await look_at_mongo(mongo, settings, files, found)
         if files.kafka is None:
@@ -48,6 +51,17 @@ async def examine() -> Diagnosis:
     finally:
         mongo.close()
     return found
+
+
+def _client(uri: str, found: Diagnosis) -> Client | None:
+    """What it says is not repeated: there may be a password in the URI."""
+    try:
+        return connect(uri, patience_seconds=3)
+    except OSError as wrong:
+        found.add("settings-wrong", why=f"WISHGRID_MONGO: {wrong.filename}: {wrong.strerror}")
+    except (PyMongoError, ValueError) as wrong:
+        found.add("settings-wrong", why=f"WISHGRID_MONGO does not read: {type(wrong).__name__}")
+    return None
 
 
 def _settings(found: Diagnosis) -> Settings | None:

@@ -111,8 +111,8 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         "wishgrid parked list",
     ),
     "reactions-refused": (
-        "In {service} a rule refused {count} reactions to facts ({codes}): what was to follow did "
-        "not.",
+        "In {service} a rule refused {count} reactions to facts in the last {days} days ({codes}): "
+        "what was to follow did not.",
         "curl -H 'Authorization: Bearer …' <projections>/v1/cases/{story}/timeline   # the latest",
     ),
 }

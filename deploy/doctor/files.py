@@ -29,7 +29,7 @@ def look_at_files(settings: Settings, found: Diagnosis) -> Files:
     """Read all that a service reads before it speaks to anybody."""
     master, index = settings.master_key_file, settings.index_key_file
     for file in (master, index):
-        if file.exists() and file.stat().st_mode & stat.S_IROTH:
+        if _exposed(file):
             found.add("secret-exposed", file=file)
 
     def secret(read: Callable[[], T]) -> T | None:
@@ -45,6 +45,14 @@ def look_at_files(settings: Settings, found: Diagnosis) -> Files:
     return Files(
         towns, secret(lambda: installation_keys(master, index)), secret(settings.kafka_access)
     )
+
+
+def _exposed(file: Path) -> bool:
+    """Can everybody read it? What cannot be looked at is told by who reads it."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _read(read: Callable[[], T], fault: str, folder: Path, found: Diagnosis) -> T | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -11,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.doctor.faults import Diagnosis
 from deploy.lag import Away, Installation, Place, measure
 from services.projections.build import Build
-from services.projections.roll import Roll
+from services.projections.roll import KEPT, Roll
 from shared.mongo import Client, Collection, Document, database
 from shared.town import Towns
 
@@ -19,6 +20,8 @@ WRITERS: Final = ("intake", "dispatch")
 ANSWER_SECONDS: Final = 10.0
 LATE_SECONDS: Final = 30.0
 """How long a commit may wait for Kafka: a relay's lease is over after a few seconds."""
+LATELY_DAYS: Final = 7
+"""A refusal is for ever: only what is new is to be looked at."""
 
 
 async def look_at_progress(
@@ -35,6 +38,8 @@ async def look_at_progress(
         if seconds > LATE_SECONDS:
             found.add("relay-behind", service=service, seconds=round(seconds))
     for group, places in lag.consumers.items():
+        if lag.generations.get(group) == KEPT:
+            continue  # builds that do not write it leave it as it is, until it is dropped
         if (behind := sum(each.lag for each in places)) and not members[group]:
             found.add("reader-gone", lag=behind, group=group, service=group.split(".")[1])
     for service in WRITERS:
@@ -63,13 +68,16 @@ async def _look_at_parked(parked: Collection, where: str, found: Diagnosis) -> N
 
 
 async def _look_at_refused(issues: Collection, service: str, found: Diagnosis) -> None:
-    refused: list[Document] = await issues.find({}, {"code": 1, "story": 1}).to_list(None)
+    lately = {"noted": {"$gt": datetime.now(UTC) - timedelta(days=LATELY_DAYS)}}
+    asked = issues.find(lately, {"code": 1, "story": 1}).sort("noted", 1)
+    refused: list[Document] = await asked.to_list(None)
     if not refused:
         return
     codes = Counter(issue["code"] for issue in refused)
     found.add(
         "reactions-refused",
         service=service,
+        days=LATELY_DAYS,
         count=len(refused),
         codes=", ".join(f"{code} {count} times" for code, count in codes.most_common()),
         story=refused[-1]["story"],

@@ -1,10 +1,12 @@
 """`wishgrid doctor`: each fault is made, and then told by its name; a sound place has none."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from typer.testing import CliRunner
 from deploy.cli.main import app
 from deploy.doctor import Diagnosis, Fault, examine
 from deploy.doctor.faults import KNOWN
+from deploy.doctor.files import look_at_files
 from deploy.local.certificates import ensure_certificates
 from deploy.local.compose import read_compose
 from deploy.local.mongod import OPTIONS, mongod_program, start_mongod
@@ -29,12 +32,13 @@ from deploy.local.process import Process
 from deploy.secrets import Secrets
 from deploy.topics import Topic, ensure_topics, topics_of
 from services.projections.build import Build
-from services.projections.roll import READING
+from services.projections.roll import KEPT, READING
 from services.projections.stories import FOLD_VERSION
 from shared.kafka import FACTS
 from shared.keystore import check_secrets
 from shared.mongo_store import MongoStore, encode
 from shared.serving import House, register_profiles
+from shared.settings import Settings
 from tests.conftest import TOWNS, TOWNS_FOLDER, send, until, wish_commit
 
 stack = pytest.mark.stack
@@ -280,6 +284,51 @@ async def test_a_secret_that_is_not_there(place: Place) -> None:
     assert "gone.json: No such file" in (await place.fault("secrets-unreadable")).says
 
 
+@pytest.mark.parametrize("why", ["Permission denied", "File name too long"])
+def test_a_secret_that_may_not_even_be_looked_at(why: str, tmp_path: Path) -> None:
+    """As the image's user, for root may look at everything."""
+    found = Diagnosis()
+    (shut := tmp_path / "shut").mkdir(mode=0o000)
+    key = shut / "master.key" if why.startswith("P") else tmp_path / ("k" * 300)
+    settings = Settings.model_construct(
+        master_key_file=key,
+        index_key_file=key,
+        token_keys_file=key,
+        towns=TOWNS_FOLDER,
+        kafka=NOWHERE,
+    )
+    was = os.geteuid()
+    for folder in tmp_path.parents:
+        if folder.stat().st_uid == was and folder.name.startswith("pytest-"):
+            folder.chmod(0o711)
+    tmp_path.chmod(0o711)
+    if was == 0:
+        os.seteuid(10001)
+    try:
+        look_at_files(settings, found)
+    finally:
+        os.seteuid(was)
+    assert {fault.name for fault in found.faults} == {"secrets-unreadable"}
+    assert why in found.faults[0].says
+
+
+@stack
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("mongodb://there/?tls=true&tlsCAFile=/gone.pem", "/gone.pem: No such file"),
+        ("mongo://me:secret@there", "WISHGRID_MONGO does not read: InvalidURI"),
+    ],
+)
+async def test_a_uri_of_mongodb_that_does_not_read(place: Place, uri: str, says: str) -> None:
+    place.set("MONGO", uri)
+    found = await place.diagnosis()
+    assert [(fault.name, says in fault.says) for fault in found.faults] == [
+        ("settings-wrong", True)
+    ]
+    assert found.unseen == ["what MongoDB and Kafka hold"]
+
+
 @stack
 async def test_a_profile_that_was_edited_and_one_that_is_gone(place: Place) -> None:
     file = place.folder / "towns" / "t3" / "profile-1.yaml"
@@ -321,6 +370,25 @@ async def test_a_group_that_lags_and_has_no_reader(
 
 
 @stack
+async def test_a_kept_generation_that_nobody_reads_for_is_no_fault(
+    place: Place, producer: AIOKafkaProducer
+) -> None:
+    """So it is after an upgrade whose folds differ: the old one stays until it is dropped."""
+    await reads(place, folds=FOLD_VERSION)
+    await send(producer, place.house.in_kafka(FACTS), wish_commit().recorded_facts())
+
+    async def waited_for() -> set[str]:
+        found = await place.diagnosis()
+        assert {fault.name for fault in found.faults} == {"reader-gone"}
+        return {word for f in found.faults for word in f.says.split() if word.endswith(".g1,")}
+
+    assert await waited_for() == {"wishgrid.projections.g1,"}
+    kept = {"$set": {"state": KEPT}}
+    await place.house.database("views")["generations"].update_one({"_id": "g1"}, kept)
+    assert await waited_for() == set()
+
+
+@stack
 @pytest.mark.parametrize("where", ["intake", "dispatch", "views_g1"])
 async def test_stories_that_are_parked(place: Place, where: str) -> None:
     await reads(place, folds=FOLD_VERSION)
@@ -333,8 +401,19 @@ async def test_stories_that_are_parked(place: Place, where: str) -> None:
 @stack
 async def test_reactions_that_a_rule_refused(place: Place) -> None:
     issues = place.house.database("dispatch")["issues"]
-    await issues.insert_many([{"code": "already-closed", "story": "s"} for _ in range(3)])
-    assert "already-closed 3 times" in (await place.fault("reactions-refused")).says
+    now = datetime.now(UTC)
+
+    async def refused(code: str, days_ago: int) -> None:
+        noted = now - timedelta(days=days_ago)
+        await issues.insert_many(
+            [{"code": code, "story": f"{code}-{n}", "noted": noted} for n in range(3)]
+        )
+
+    await refused("erased", 8)
+    assert await place.diagnosis() == Diagnosis()
+    await refused("already-closed", 6)
+    fault = await place.fault("reactions-refused")
+    assert "refused 3 reactions to facts in the last 7 days (already-closed 3 times)" in fault.says
 
 
 @stack

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -197,6 +198,7 @@ async def test_a_refusal_is_kept_and_not_judged_again(
         (issue,) = await desk.home["issues"].find().to_list(None)
         assert (issue["story"], issue["fact"]) == (story, f"wish-{story}@2")
         assert (issue["policy"], issue["code"]) == ("take-rating", "not-resolved")
+        assert datetime.now(UTC) - issue["noted"] < timedelta(minutes=10)
         judged = desk.asked[TakeRating]
         await send(producer, desk.topic, facts)
         await desk.caught_up()
