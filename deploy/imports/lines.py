@@ -6,7 +6,7 @@ from datetime import datetime, time
 from typing import Any
 
 from deploy.imports.errors import LineRefused
-from deploy.imports.mapping import Flag, Mapping, Moment, Reference, Words
+from deploy.imports.mapping import HOURS, Flag, Mapping, Moment, Reference, Words, marks
 from deploy.imports.table import Broken, Row
 
 Body = dict[str, Any]
@@ -102,23 +102,19 @@ def _moment(mapping: Mapping, row: Row, said: Moment, field: str) -> str | None:
         return None
     for form in mapping.dates:
         try:
-            read = datetime.strptime(text, form).replace(tzinfo=mapping.zone)
+            read = datetime.strptime(text, form)  # noqa: DTZ007  # its zone is said below
         except ValueError:
             continue
-        return _instant(mapping, read, said, day_only=not {"%H", "%I"} & set(_marks(form)))
+        return _instant(mapping, read, said, day_only=not HOURS & marks(form))
     forms = ", ".join(mapping.dates)
     raise LineRefused(
         "unknown-date", field, f"{text!r} is no date as the mapping has them: {forms}"
     )
 
 
-def _marks(form: str) -> list[str]:
-    return [form[n : n + 2] for n, sign in enumerate(form) if sign == "%"]
-
-
 def _instant(mapping: Mapping, read: datetime, said: Moment, *, day_only: bool) -> str:
-    at = datetime.combine(read.date(), said.at) if day_only else read
-    return at.replace(tzinfo=mapping.zone).isoformat()
+    at = datetime.combine(read.date(), said.at, read.tzinfo) if day_only else read
+    return (at if at.tzinfo else at.replace(tzinfo=mapping.zone)).isoformat()
 
 
 def _flag(row: Row, said: Flag | bool, field: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,7 +19,11 @@ from pydantic import (
 from shared.profile import SourceText, ZoneText
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+HOURS: Final = frozenset({"%H", "%I"})
+"""What makes a date tell more than the day."""
 _MOST_REFERENCE_PARTS: Final = 8
+_VAGUE: Final = frozenset({"%Z", "%c", "%x", "%X"})
+"""Read by the language of the machine, or read and thrown away."""
 
 
 def _one_or_more(said: object) -> object:
@@ -35,6 +40,21 @@ def _written_out(said: object) -> object:
     if isinstance(said, time) or (isinstance(said, str) and re.fullmatch(r"[0-9:]{5}", said)):
         return said
     raise ValueError('expected an hour in quotation marks, as "18:00"')
+
+
+def marks(form: str) -> frozenset[str]:
+    """The directives of strptime in it: `%Y`; `%%` is one that stands for itself."""
+    return frozenset(re.findall("%.", form))
+
+
+def _exact(form: str) -> str:
+    """A form whose marks mean the same everywhere, and of which no part is lost in reading."""
+    said = marks(form)
+    if vague := sorted(said & _VAGUE):
+        raise ValueError(f"{vague[0]} is not exact; write out %Y, %m, %d, %H, %M, %S and %z")
+    if ("%I" in said) != ("%p" in said):
+        raise ValueError("%I and %p tell an hour only together; %H tells it alone")
+    return form
 
 
 Columns = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
@@ -124,11 +144,12 @@ class SettledFields(_Said):
 
 
 class Mapping(_Said):
-    """How one list is read. `dates` are tried in order, in the words of strptime."""
+    """How one list is read. `dates` are tried in order, in the words of strptime; the zone is for
+    those that do not tell theirs (`%z`)."""
 
     source: SourceText
     time_zone: ZoneText
-    dates: Annotated[tuple[Text, ...], Field(min_length=1)]
+    dates: Annotated[tuple[Annotated[Text, AfterValidator(_exact)], ...], Field(min_length=1)]
     header: Annotated[int, Field(ge=1)] = 1
     delimiter: Literal[",", ";", "\t"] | None = None
     sheet: str | None = None

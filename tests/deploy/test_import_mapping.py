@@ -110,6 +110,20 @@ def test_times_are_the_lists_and_a_day_alone_has_the_hour_of_the_mapping(
 
 
 @pytest.mark.parametrize(
+    ("form", "cell", "instant"),
+    [
+        ("%Y-%m-%d %H:%M%z", "2025-06-03 02:30Z", "2025-06-03T02:30:00+00:00"),
+        ("%Y-%m-%d %H:%M %z", "2025-06-03 03:30 +09:00", "2025-06-03T03:30:00+09:00"),
+        ("%Y-%m-%d%z", "2025-06-03+0900", "2025-06-03T09:00:00+09:00"),
+        ("%Y-%m-%d %I:%M %p", "2025-06-03 02:30 PM", "2025-06-03T14:30:00+08:00"),
+        ("%Y-%m-%d %%H", "2025-06-03 %H", "2025-06-03T09:00:00+08:00"),
+    ],
+)
+def test_a_time_that_tells_its_offset_keeps_it(form: str, cell: str, instant: str) -> None:
+    assert body_of(changed(dates=[form]), with_cells(OPEN, 受理时间=cell))["occurred"] == instant
+
+
+@pytest.mark.parametrize(
     ("cells", "code", "field"),
     [
         ({"编号": ""}, "no-reference", "ref"),
@@ -174,6 +188,12 @@ GOOD = EXAMPLE.read_text(encoding="utf-8")
     [
         ("source: /lists/west-2025", "source: 两个 词", "line 2, source: String should match"),
         ("Asia/Shanghai", "Asia/Jingchuan", "line 3, time_zone: no time zone"),
+        ('"%Y-%m-%d"]', '"%Y-%m-%d %X"]', "line 4, dates.3: %X is not exact; write out %Y, %m"),
+        ('"%Y-%m-%d"]', '"%c"]', "dates.3: %c is not exact"),
+        ('"%Y-%m-%d"]', '"%x"]', "dates.3: %x is not exact"),
+        ('"%Y-%m-%d"]', '"%Y-%m-%d %H:%M %Z"]', "dates.3: %Z is not exact"),
+        ('"%Y-%m-%d"]', '"%Y-%m-%d %I:%M"]', "dates.3: %I and %p tell an hour only together"),
+        ('"%Y-%m-%d"]', '"%Y-%m-%d %H:%M %p"]', "dates.3: %I and %p tell an hour only together"),
         ("header: 2", "header: 0", "line 5, header: Input should be greater than or equal to 1"),
         (
             "物业: property",
