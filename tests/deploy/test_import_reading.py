@@ -151,7 +151,8 @@ def test_cells_of_a_workbook_are_what_they_were_meant_to_be(read: Callable[..., 
         (naive("2025-06-03T10:30"), naive("2025-06-03T10:30")),
         (date(2025, 6, 3), naive("2025-06-03")),
         (time(10, 30), "10:30:00"),
-        (True, "True"),
+        (True, "TRUE"),
+        (False, "FALSE"),
         (None, ""),
         ("#N/A", Broken("it holds the error #N/A")),
         (
@@ -164,20 +165,43 @@ def test_cells_of_a_workbook_are_what_they_were_meant_to_be(read: Callable[..., 
     assert [row.cells["事项"] for row in found.rows] == [cell for _, cell in told]
 
 
+def rewritten(raw: bytes, old: bytes, new: bytes) -> bytes:
+    """The workbook as another program would have written this part of its sheet."""
+    changed = io.BytesIO()
+    with ZipFile(io.BytesIO(raw)) as book, ZipFile(changed, "w") as again:
+        assert old in book.read("xl/worksheets/sheet1.xml")
+        for name in book.namelist():
+            again.writestr(name, book.read(name).replace(old, new))
+    return changed.getvalue()
+
+
 def test_a_phone_that_was_written_as_a_power_of_ten_is_its_digits(
     read: Callable[..., Table],
 ) -> None:
-    changed = io.BytesIO()
-    with (
-        ZipFile(io.BytesIO(workbook(["编号", "事项"], ["1", 13800000001]))) as book,
-        ZipFile(changed, "w") as again,
-    ):
-        for name in book.namelist():
-            part = book.read(name).replace(b">13800000001<", b">1.3800000001E10<")
-            again.writestr(name, part)
-    assert b"1.3800000001E10" in ZipFile(changed).read("xl/worksheets/sheet1.xml")
-    (row,) = read(changed.getvalue()).rows
+    raw = workbook(["编号", "事项"], ["1", 13800000001])
+    (row,) = read(rewritten(raw, b">13800000001<", b">1.3800000001E10<")).rows
     assert row.cells["事项"] == "13800000001"
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_read"),
+    [
+        (b'<c r="B2"><f>A2</f><v /></c>', Broken),
+        (b'<c r="B2"><f>A2</f></c>', Broken),
+        (b'<c r="B2"><f>A2</f><v>1</v></c>', "1"),
+        (b'<c r="B2" t="str"><f>A2</f><v>\xe5\xa0\xb5</v></c>', "堵"),
+        (b'<c r="B2" t="str"><f>A2</f><v></v></c>', ""),
+        (b'<c r="B2" t="e"><f>A2</f><v>#REF!</v></c>', Broken),
+        (b'<c r="B2"/>', ""),
+    ],
+)
+def test_a_formula_is_what_it_came_to_and_broken_where_nobody_calculated_it(
+    read: Callable[..., Table], cell: bytes, is_read: str | type[Broken]
+) -> None:
+    raw = workbook(["编号", "事项"], ["1", "=A2"])
+    (row,) = read(rewritten(raw, b'<c r="B2"><f>A2</f><v /></c>', cell)).rows
+    found = row.cells["事项"]
+    assert found == is_read if isinstance(is_read, str) else isinstance(found, is_read)
 
 
 def test_of_several_sheets_one_is_to_be_named(read: Callable[..., Table]) -> None:
