@@ -18,6 +18,7 @@ from pydantic import (
 
 from shared.profile import SourceText, ZoneText
 
+Encoding = Literal["UTF-8", "GB18030", "Big5", "Shift_JIS", "EUC-KR"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 HOURS: Final = frozenset({"%H", "%I"})
 """What makes a date tell more than the day."""
@@ -151,6 +152,7 @@ class Mapping(_Said):
     time_zone: ZoneText
     dates: Annotated[tuple[Annotated[Text, AfterValidator(_exact)], ...], Field(min_length=1)]
     header: Annotated[int, Field(ge=1)] = 1
+    encoding: Encoding | None = None
     delimiter: Literal[",", ";", "\t"] | None = None
     sheet: str | None = None
     skip: tuple[Skip, ...] = ()

@@ -1,6 +1,5 @@
 """Which kind of file a list is: told by how it begins, not by its name."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +19,10 @@ def read_list(file: Path, mapping: Mapping, sheet: str | None = None) -> Table:
         raw = file.read_bytes()
     except OSError as wrong:
         raise FixFirst(f"{file} cannot be read: {wrong.strerror}") from wrong
-    wanted: Collection[str] = mapping.columns
     if raw.startswith(_OLD_OFFICE):
         raise FixFirst(f"{file} is a workbook of the old kind (.xls); save it as .xlsx")
     if raw.startswith(_ZIP):
-        return read_workbook(file, raw, mapping.header, wanted, sheet or mapping.sheet)
+        return read_workbook(file, raw, mapping.header, mapping.columns, sheet or mapping.sheet)
     if sheet is not None:
         raise FixFirst(f"{file} is no workbook: it has no sheet {sheet!r}")
-    return read_text(file, raw, mapping.header, wanted, mapping.delimiter)
+    return read_text(file, raw, mapping)

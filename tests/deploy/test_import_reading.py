@@ -93,6 +93,46 @@ def test_a_character_outside_the_common_plane_survives_gb18030(read: Callable[..
     assert row.cells["事项"] == "𠮷祥里㐂"
 
 
+FOREIGN = {
+    "Big5": "ref,words\n1,照明\n2,下水道堵塞請處理樓道燈不亮多次\n",
+    "Shift_JIS": "ref,words\n1,照明\n2,街灯が壊れています\n",
+    "EUC-KR": "ref,words\n1,가로등\n2,가로등이 고장났습니다\n",
+}
+"""Lists whose headers do not tell their encoding."""
+
+
+@pytest.mark.parametrize("encoding", FOREIGN)
+def test_an_encoding_that_the_mapping_says_is_not_guessed(
+    read: Callable[..., Table], encoding: str
+) -> None:
+    text = FOREIGN[encoding]
+    found = read(text.encode(encoding), mapping("ref", "words", encoding=encoding))
+    assert found.form == encoding
+    assert found.rows[1].cells["words"] == text.splitlines()[2].removeprefix("2,")
+    cut = text.encode(encoding) + b"\x88"
+    with pytest.raises(FixFirst, match=f"is no {encoding} from byte {len(cut) - 1} on; save it"):
+        read(cut, mapping("ref", "words", encoding=encoding))
+
+
+def test_big5_is_not_taken_for_gb18030(read: Callable[..., Table]) -> None:
+    says = r"no UTF-8 from byte 12 on and hardly GB18030 in line 2 \(U\+E80B\); save it as CSV"
+    with pytest.raises(FixFirst, match=says):
+        read(FOREIGN["Big5"].encode("big5"), mapping("ref", "words"))
+
+
+def test_signs_of_a_towns_own_are_kept_where_the_encoding_is_certain(
+    read: Callable[..., Table],
+) -> None:
+    text = "编号,事项\n1,\ue5fb某\n"
+    for raw, how in (
+        (text.encode(), mapping()),
+        (text.encode("gb18030"), mapping(encoding="GB18030")),
+        (b"\xef\xbb\xbf" + text.encode(), mapping(encoding="GB18030")),
+    ):
+        (row,) = read(raw, how).rows
+        assert row.cells["事项"] == "\ue5fb某"
+
+
 def test_a_title_above_the_header_and_spaces_around_cells_are_left_out(
     read: Callable[..., Table],
 ) -> None:
