@@ -5,12 +5,19 @@ Readers' programs read what the released contract says: nothing else may be sent
 that they look for may be gone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from deploy.contract.carriage import (
+    another_key,
+    carriage_breaches,
+    channel_losses,
+    topic_breaches,
+)
 from deploy.contract.messages import STRUCTURED
 from deploy.contract.narrowing import excesses, losses
-from deploy.contract.resolving import message_names, resolved
+from deploy.contract.resolving import bare, message_names, resolved
+from deploy.contract.unsaid import claims, redefined
 
 Schema = dict[str, Any]
 
@@ -23,23 +30,18 @@ def breaches(released: Schema, now: Schema) -> list[str]:
         if name not in new["channels"]:
             found.append(f"channel {name} is gone: whoever uses it breaks")
             continue
-        found += _moved(name, channel, new["channels"][name])
+        now_there = new["channels"][name]
+        found += topic_breaches(name, channel, now_there)
+        found += channel_losses(name, channel, now_there, new["components"]["messages"])
         for message in message_names(channel):
             found += _message(message, old, new, partners=name == "inbound")
+    found += carriage_breaches(old, new)
     return found
 
 
 def has_grown(released: Schema, now: Schema) -> bool:
     """Whether the contract says other than the released one, texts and examples apart."""
-    return bool(_bare(resolved(released)) != _bare(resolved(now)))
-
-
-def _moved(name: str, old: Schema, new: Schema) -> Iterator[str]:
-    if old["address"] != new["address"]:
-        yield f"{name}: the topic is {new['address']} and no longer {old['address']}"
-    partitions = [each["bindings"]["kafka"]["partitions"] for each in (old, new)]
-    if partitions[0] != partitions[1]:
-        yield f"{name}: {partitions[1]} partitions, not {partitions[0]}: keys move, order is lost"
+    return bool(bare(resolved(released)) != bare(resolved(now)))
 
 
 def _message(name: str, old: Schema, new: Schema, *, partners: bool) -> Iterator[str]:
@@ -51,8 +53,10 @@ def _message(name: str, old: Schema, new: Schema, *, partners: bool) -> Iterator
         return
     for part in ("headers", "payload"):
         was, is_ = _once(name, before[part]), _once(name, after[part])
+        for where, what in redefined(was, is_, part):
+            yield f"{name}: {where} {what}"
         if partners:
-            for where, what in excesses(was, is_, part):
+            for where, what in (*excesses(was, is_, part), *claims(was, is_, part)):
                 yield f"{name}: {where} {what}; partners who send that are refused from now on"
             continue
         for where, what in excesses(is_, was, part):
@@ -61,6 +65,7 @@ def _message(name: str, old: Schema, new: Schema, *, partners: bool) -> Iterator
             yield f"{name}: {where} {what}; readers look for it in vain"
     if before["contentType"] != after["contentType"]:
         yield f"{name}: it is {after['contentType']} and no longer {before['contentType']}"
+    yield from another_key(name, before, after)
 
 
 def _once(name: str, schema: Schema) -> Schema:
@@ -69,21 +74,3 @@ def _once(name: str, schema: Schema) -> Schema:
         return schema
     fields = {field: value for field, value in schema["properties"].items() if field != "data"}
     return {**schema, "properties": fields}
-
-
-_TEXTS = frozenset({"title", "description", "summary", "examples", "tags", "info", "default"})
-
-
-def _bare(said: Any) -> Any:
-    """What is said without its texts. Names of fields may be the same words, and are kept."""
-    if isinstance(said, Mapping):
-        return {
-            name: sorted(value) if name == "x-codes" else _fields(name, value)
-            for name, value in said.items()
-            if name not in _TEXTS
-        }
-    return [_bare(each) for each in said] if isinstance(said, list) else said
-
-
-def _fields(name: str, value: Any) -> Any:
-    return {n: _bare(v) for n, v in value.items()} if name == "properties" else _bare(value)

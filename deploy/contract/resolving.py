@@ -1,5 +1,6 @@
-"""A contract with all its references filled in."""
+"""A contract with all its references filled in, and without its texts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 Schema = dict[str, Any]
@@ -31,3 +32,22 @@ def _filled(said: Any, contract: Schema) -> Any:
     for step in said["$ref"].removeprefix("#/").split("/"):
         found = found[step]
     return {**_filled(found, contract), **rest}
+
+
+_TEXTS = frozenset({"title", "description", "summary", "examples", "tags", "info"})
+
+
+def bare(said: Any) -> Any:
+    """What is said without its texts; a default is no text. Names of fields may be the same
+    words, and are kept."""
+    if isinstance(said, Mapping):
+        return {
+            name: sorted(value) if name == "x-codes" else _fields(name, value)
+            for name, value in said.items()
+            if name not in _TEXTS
+        }
+    return [bare(each) for each in said] if isinstance(said, list) else said
+
+
+def _fields(name: str, value: Any) -> Any:
+    return {n: bare(v) for n, v in value.items()} if name == "properties" else bare(value)

@@ -16,6 +16,7 @@ from deploy.contract.document import VERSION, asyncapi
 from deploy.contract.export import RELEASED, last_released, version_of
 from deploy.contract.promise import broken
 from deploy.contract.resolving import message_names, resolved
+from deploy.contract.unsaid import redefined
 from shared.profile import Verb
 from tests.contracts.test_contract import FORM, MESSAGES, code_of, fits
 
@@ -214,17 +215,139 @@ def test_a_header_that_is_not_always_there_any_more_is_noticed() -> None:
     ("change", "said"),
     [
         ({"address": "wishgrid.facts.v2"}, "the topic is wishgrid.facts.v2"),
-        ({"bindings": {"kafka": {"partitions": 24}}}, "24 partitions, not 12"),
+        ({"partitions": 24}, "24 partitions, not 12"),
     ],
 )
 def test_a_topic_that_moves_is_noticed(change: dict[str, Any], said: str) -> None:
     other = deepcopy(NOW)
-    other["channels"]["facts"].update(change)
+    facts = other["channels"]["facts"]
+    (facts if "address" in change else facts["bindings"]["kafka"]).update(change)
     (found,) = breaches(NOW, other)
     assert said in found
     gone = deepcopy(NOW)
     del gone["channels"]["facts"]
     assert breaches(NOW, gone) == ["channel facts is gone: whoever uses it breaks"]
+
+
+def kafka_of(channel: Schemas) -> dict[str, Any]:
+    found: dict[str, Any] = channel["bindings"]["kafka"]["topicConfiguration"]
+    return found
+
+
+CLOSED_HEADER: Final = {"type": "string", "enum": ["1", "2"]}
+CARRIED: Final[dict[str, tuple[Change, str]]] = {
+    "a channel carries one message less": (
+        lambda c: c["channels"]["facts"]["messages"].pop("wish-rated.v1"),
+        "channel facts no longer carries wish-rated.v1: ",
+    ),
+    "records have another key": (
+        lambda c: c["components"]["messages"]["wish-rated.v1"]["bindings"]["kafka"]["key"].update(
+            pattern="^[0-9]+$"
+        ),
+        "wish-rated.v1: its records have another key: ",
+    ),
+    "records have no key": (
+        lambda c: c["components"]["messages"][WISH].pop("bindings"),
+        f"{WISH}: its records have another key: ",
+    ),
+    "records are kept for a shorter time": (
+        lambda c: kafka_of(c["channels"]["facts"]).update({"retention.ms": 60000}),
+        "facts: records are kept for 60000 ms and no longer for -1: ",
+    ),
+    "records are compacted": (
+        lambda c: kafka_of(c["channels"]["answers"]).update({"cleanup.policy": ["compact"]}),
+        "answers: cleanup.policy is ['compact'] and no longer ['delete']",
+    ),
+    "a topic has a setting nobody here can judge": (
+        lambda c: kafka_of(c["channels"]["inbound"]).update({"max.message.bytes": 100}),
+        "inbound: max.message.bytes is 100 and no longer None",
+    ),
+    "a server is gone": (
+        lambda c: c["servers"].pop("guarded"),
+        "server guarded is gone: ",
+    ),
+    "a server speaks otherwise": (
+        lambda c: c["servers"]["local"].update(protocol="kafka-secure"),
+        "server local: its address or protocol is another: ",
+    ),
+    "a server asks for a certificate": (
+        lambda c: c["components"]["securitySchemes"]["scram"].update(type="X509"),
+        "server guarded asks otherwise who comes: ",
+    ),
+    "a server that asked nobody asks": (
+        lambda c: c["servers"]["local"].update(security=c["servers"]["guarded"]["security"]),
+        "server local asks otherwise who comes: ",
+    ),
+    "an operation is gone": (
+        lambda c: c["operations"].pop("readAnswers"),
+        "operation readAnswers is gone: ",
+    ),
+    "an operation goes the other way": (
+        lambda c: c["operations"]["submitWish"].update(action="receive"),
+        "operation submitWish: its action is another: ",
+    ),
+    "an operation takes one message less": (
+        lambda c: c["operations"]["submitWish"]["messages"].pop(),
+        f"operation submitWish is no longer about {WISH}.structured: ",
+    ),
+    "an operation is not answered": (
+        lambda c: c["operations"]["submitWish"].pop("reply"),
+        "operation submitWish is not answered where it was: ",
+    ),
+    "an operation is answered by nothing": (
+        lambda c: c["operations"]["submitWish"]["reply"].update(messages=[]),
+        "operation submitWish is not answered by answer.v1: ",
+    ),
+    "a free header is given a form": (
+        lambda c: c["components"]["messages"][WISH]["headers"]["properties"].update(
+            ce_priority=CLOSED_HEADER
+        ),
+        f"{WISH}: headers.ce_priority may be 'anything'; partners",
+    ),
+    "what is left out means something else": (
+        lambda c: field(c["components"]["schemas"], WISH, "on_behalf_of_resident").update(
+            default=True
+        ),
+        f"{WISH}: payload.on_behalf_of_resident left out means True and no longer False",
+    ),
+    "nothing is said of how long records are kept": (
+        lambda c: kafka_of(c["channels"]["facts"]).pop("retention.ms"),
+        "facts: records are kept for None ms and no longer for -1: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), CARRIED.values(), ids=CARRIED)
+def test_what_carries_it_and_what_is_left_unsaid_must_stay(change: Change, said: str) -> None:
+    other = deepcopy(NOW)
+    change(other)
+    assert [each for each in breaches(NOW, other) if each.startswith(said)]
+    assert has_grown(NOW, other)
+
+
+@pytest.mark.parametrize("within", ["anyOf", "oneOf", "items"])
+def test_what_is_left_out_of_a_part_must_go_on_meaning_the_same(within: str) -> None:
+    def part(**default: object) -> dict[str, Any]:
+        inner = {"properties": {"note": {"type": "string", **default}}}
+        return {"properties": {"p": {within: inner if within == "items" else [inner]}}}
+
+    assert list(redefined(part(default=0), part(default=0), "payload")) == []
+    ((where, what),) = redefined(part(), part(default=False), "payload")
+    assert where.removesuffix(".note") in ("payload.p", "payload.p[]")
+    assert what == "left out means False and no longer nothing"
+    assert list(redefined(part(default=0), part(default=False), "payload"))
+
+
+def test_what_carries_it_may_grow() -> None:
+    other = deepcopy(NOW)
+    kafka_of(other["channels"]["answers"])["retention.ms"] = -1
+    other["servers"]["guarded"]["security"].append({"type": "X509"})
+    other["servers"]["inner"] = other["servers"]["local"]
+    other["operations"]["more"] = other["operations"]["readFacts"]
+    headers = other["components"]["messages"][WISH]["headers"]["properties"]
+    headers["ce_note"] = {"type": "string"}
+    assert breaches(NOW, other) == []
+    assert has_grown(NOW, other)
 
 
 def test_this_build_keeps_what_every_released_contract_promised() -> None:
