@@ -79,7 +79,7 @@ async def _kafka(place: Installation) -> list[tuple[str, bytes]]:
         while any([await consumer.position(p) < ends[p] for p in partitions]):
             for batch in (await consumer.getmany(timeout_ms=500)).values():
                 for r in batch:
-                    headers = b"".join(k.encode() + v for k, v in r.headers)
+                    headers = b"".join(k.encode() + (v or b"") for k, v in r.headers)
                     read.append((r.topic, (r.key or b"") + (r.value or b"") + headers))
         return read
     finally:
