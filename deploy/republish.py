@@ -26,6 +26,7 @@ from shared.kafka import FACTS_BEGIN, abandon, fact_producer
 from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, connect, database
 from shared.mongo_store import COMMITS
+from shared.sending import PATIENCE_SECONDS, acknowledged
 
 AT_A_TIME: Final = 2000
 """So many facts are sent before all of them are waited for."""
@@ -150,7 +151,7 @@ async def _publish(
     kafka: KafkaAccess,
     topic: str,
     stories: AsyncIterator[Told],
-    acknowledged: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> int:
     producer = fact_producer(kafka, "republish")
     published, facts = 0, list[Recorded]()
@@ -164,23 +165,23 @@ async def _publish(
             facts += told.facts
             if len(facts) >= AT_A_TIME:
                 published += await _send(producer, topic, facts)
-                acknowledged(published)
+                progress(published)
                 facts = []
         published += await _send(producer, topic, facts)
-        acknowledged(published)
+        progress(published)
         return published
     finally:
         await abandon(producer)
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, facts: Sequence[Recorded]) -> int:
-    """All of them, acknowledged."""
+    """All of them, acknowledged. Raises KafkaError."""
     sent: list[asyncio.Future[object]] = []
     try:
         for recorded in facts:
             key, value, headers = to_wire(recorded)
             sent.append(await producer.send(topic, value, key=key, headers=headers))
-        await asyncio.gather(*sent)
+        await acknowledged(sent, PATIENCE_SECONDS)
     finally:
         for each in sent:
             each.cancel()

@@ -23,6 +23,7 @@ from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Collection, Document
 from shared.mongo_store import from_document
 from shared.outgoing import Outgoing, Outlet
+from shared.sending import PATIENCE_SECONDS, acknowledged
 
 MARGIN_SECONDS: Final = 600
 """How far before the last known cluster time a re-scan begins: longer than any commit takes
@@ -44,12 +45,14 @@ class Relay:
         producer: Callable[[], AIOKafkaProducer],
         *,
         lease_seconds: float,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._commits = commits
         self._lease = lease
         self._outlet = outlet
         self._new_producer = producer
         self._pause = lease_seconds / 4
+        self._patience = patience
         self._saved_at = 0.0
         self.leading = False
         self.published = 0
@@ -83,9 +86,11 @@ class Relay:
             await self._relay(producer, document.get("token"), document.get("cluster_time"))
         finally:
             self.leading = False
-            with contextlib.suppress(PyMongoError):
-                await self._lease.release()
-            await abandon(producer)
+            try:
+                await abandon(producer)  # first: until then it may still send
+            finally:
+                with contextlib.suppress(PyMongoError):
+                    await self._lease.release()
 
     async def _relay(
         self, producer: AIOKafkaProducer, token: Document | None, since: Timestamp | None
@@ -138,7 +143,7 @@ class Relay:
         await self._save(feed, force=True)
 
     async def _publish(self, producer: AIOKafkaProducer, commits: list[Document]) -> None:
-        """All of it, acknowledged. Raises Lost.
+        """All of it, acknowledged. Raises Lost, and KafkaError where nothing gets through.
 
         The lease is held meanwhile: where Kafka takes longer than a term, two instances would
         else take turns with the same commits and get no further.
@@ -153,7 +158,7 @@ class Relay:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _send(self, producer: AIOKafkaProducer, commits: list[Document]) -> int:
-        """How many records Kafka acknowledged: all; one await for all, never one each."""
+        """How many records Kafka acknowledged: all."""
         sent: list[asyncio.Future[object]] = []
         try:
             for out in chain.from_iterable(map(self._records, commits)):
@@ -161,7 +166,7 @@ class Relay:
                     continue
                 queued = producer.send(out.topic, out.value, key=out.key, headers=out.headers)
                 sent.append(await queued)  # what was sent is cancelled on failure
-            await asyncio.gather(*sent)
+            await acknowledged(sent, self._patience)
         finally:
             for each in sent:  # after a failure nobody asks the others what became of them
                 each.cancel()

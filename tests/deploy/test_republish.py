@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from deploy import republish as module
 from deploy.cli.main import app
-from deploy.lag import Installation, measure
+from deploy.lag import Away, Installation, measure
 from deploy.republish import Wanted, republish
 from deploy.topics import FACTS_TOPIC, Topic, ensure_topics
 from deploy.verify import findings
@@ -42,6 +42,7 @@ from tests.conftest import (
     until,
 )
 from tests.deploy.test_verify import place_of
+from tests.way import Cut, Way
 
 stack = pytest.mark.stack
 NEW = "wishgrid.facts.v1b"
@@ -230,6 +231,26 @@ async def test_an_interrupted_run_is_begun_again_and_only_repeats(
         into = replace(place.installation, facts=NEW)
         behind = "the projector is behind by"
         assert [f for f in await findings(into, TOWNS) if not f.startswith(behind)] == []
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+@stack
+async def test_a_run_that_is_cut_off_from_kafka_says_so(
+    house: House, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch, how: Cut
+) -> None:
+    monkeypatch.setattr(module, "AT_A_TIME", 20)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+    parts = FACTS_TOPIC.partitions
+    async with place_of(house, producer, parts) as place, Way(house.kafka).opened() as way:
+        monkeypatch.setattr(module, "fact_producer", lambda _, name: way.producer(name))
+        cutting = list[asyncio.Task[None]]()
+
+        def cut(done: int, total: int) -> None:
+            cutting.append(asyncio.create_task(way.cut(how)))
+
+        with pytest.raises(Away, match="does not answer: KafkaTimeoutError"):
+            await asyncio.wait_for(republish(place.installation, Wanted(into=NEW), cut), 15)
+        await asyncio.gather(*cutting)
 
 
 @stack

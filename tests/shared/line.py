@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
+
+from aiokafka import AIOKafkaProducer
 
 from shared.contracts.base import FactId
 from shared.contracts.recorded import Recorded, from_wire
@@ -14,6 +16,7 @@ from shared.lease import Lease
 from shared.mongo import Database, Document
 from shared.mongo_store import MongoStore
 from shared.relay import Relay
+from shared.sending import PATIENCE_SECONDS
 from shared.store import Commit, History
 from tests.conftest import cancelled, facts_to, following, new_story, reader, whole_story
 
@@ -29,15 +32,21 @@ class Line:
         self.topic = topic
         self.store = MongoStore(home)
 
-    def relay(self, owner: str = "a") -> Relay:
+    def relay(
+        self,
+        owner: str = "a",
+        producer: Callable[[], AIOKafkaProducer] | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Relay:
         """A relay under the line's one lease."""
         lease = Lease(self.home["leases"], "relay", owner, LEASE_SECONDS)
         return Relay(
             self.store.commits,
             lease,
             facts_to(self.topic),
-            lambda: fact_producer(self.kafka, f"relay-{owner}"),
+            producer or (lambda: fact_producer(self.kafka, f"relay-{owner}")),
             lease_seconds=LEASE_SECONDS,
+            patience=patience,
         )
 
     @asynccontextmanager

@@ -26,6 +26,7 @@ from tests.shared.line import (
     first_of_each,
     stories,
 )
+from tests.way import Cut, Way
 
 pytestmark = pytest.mark.stack
 
@@ -235,3 +236,44 @@ async def test_where_kafka_takes_longer_than_a_term_the_leader_stays_and_gets_on
         await until(saved, "all is acknowledged", seconds=10)
         records = await line.arrived(facts)
     assert [ce_id(record) for record in records].count(facts[0].id) == 1
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_a_leader_that_alone_is_cut_off_from_kafka_loses_the_lead_and_the_other_gets_on(
+    line: Line, how: Cut
+) -> None:
+    streams = stories(10)
+    async with Way(line.kafka).opened() as way:
+        first = line.relay("a", lambda: way.producer("relay-a"), patience=2 * LEASE_SECONDS)
+        second = line.relay("b")
+        async with line.running(first):
+            await until(lambda: first.leading, "the first leads")
+            async with line.running(second):
+                facts = await line.append(*(commits[0] for commits in streams))
+                await line.arrived(facts)
+                await until(lambda: first.published == len(facts), "the first published all")
+                await way.cut(how)
+                for step in (1, 2):
+                    facts += await line.append(*(commits[step] for commits in streams))
+                await until(lambda: second.leading, "the other one leads", seconds=10)
+                seen = first_of_each(await line.arrived(facts))
+                assert not first.leading
+    assert_in_order(seen)
+    assert {r.id for r in seen} == {r.id for r in facts}
+
+
+async def test_a_lease_is_not_given_away_before_its_producer_has_ended(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = fact_producer(line.kafka, "relay")
+    relay = line.relay("a", lambda: producer)
+    release, ended = relay._lease.release, list[bool]()
+
+    async def noted() -> None:
+        ended.append(producer._sender.sender_task.done())
+        await release()
+
+    monkeypatch.setattr(relay._lease, "release", noted)
+    async with line.running(relay):
+        await until(lambda: relay.leading and producer._sender.sender_task is not None, "it leads")
+    assert ended == [True]
