@@ -37,15 +37,16 @@ class Line:
         owner: str = "a",
         producer: Callable[[], AIOKafkaProducer] | None = None,
         patience: float = PATIENCE_SECONDS,
+        term: float = LEASE_SECONDS,
     ) -> Relay:
         """A relay under the line's one lease."""
-        lease = Lease(self.home["leases"], "relay", owner, LEASE_SECONDS)
+        lease = Lease(self.home["leases"], "relay", owner, term)
         return Relay(
             self.store.commits,
             lease,
             facts_to(self.topic),
             producer or (lambda: fact_producer(self.kafka, f"relay-{owner}")),
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=term,
             patience=patience,
         )
 
