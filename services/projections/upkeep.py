@@ -122,7 +122,7 @@ class Upkeep:
         known = await self._roll.all()
         ours = [each for each in known if await self._writes(each)]
         if not ours and self._may_begin(known, starting=starting):
-            ours = [await self._begun(known)]
+            ours = await self._begun(known)
         if ours and self.read is None:
             await self._roll.read_first(ours[0]["_id"])
         self._written = frozenset(each["_id"] for each in ours)
@@ -151,20 +151,22 @@ class Upkeep:
             return False
         return not self._build.misfit(each, await self._generation(each["_id"]).ignored())
 
-    def _may_begin(self, known: Iterable[Document], *, starting: bool) -> bool:
-        """Not beside what a later build wrote, and not again what an operator has just dropped."""
-        known = list(known)
-        dropped = any(e.get("state") == DROPPED and not self._build.misfit(e) for e in known)
+    def _may_begin(self, known: Sequence[Document], *, starting: bool) -> bool:
+        """Not beside what a later build wrote, and not again what an operator has just dropped:
+        the newest one, whatever was dropped long ago."""
+        newest = known[-1] if known else {}
+        dropped = newest.get("state") == DROPPED and not self._build.misfit(newest)
         return (starting or not dropped) and not any(map(self._build.outdone_by, known))
 
-    async def _begun(self, known: Sequence[Document]) -> Document:
-        """A new generation, begun here or by another instance of this build just now."""
+    async def _begun(self, known: Sequence[Document]) -> list[Document]:
+        """A new generation, begun here or by another instance of this build just now; none where
+        another build was faster: the next look shows whether there is a place beside it."""
         try:
             name = await self._roll.begin(self._build, known)
             log.info("a generation is begun", generation=name, folds=self._build.folds)
         except DuplicateKeyError:
             pass
-        return next(e for e in reversed(await self._roll.there()) if not self._build.misfit(e))
+        return [e for e in await self._roll.there() if not self._build.misfit(e)][-1:]
 
     def _unknown_to(self, generation: Document) -> list[Document]:
         return [each for each in self._build.remembered() if each not in generation["profiles"]]
