@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
+from services.projections.touching import stuck_alone
 from shared.mongo import Client, Database, Document, database
 from shared.parking import BEHIND, in_order, partition_of
 from shared.replays import REPLAYS
@@ -27,7 +28,8 @@ _LOOK_AGAIN_SECONDS: Final = 0.2
 @dataclass(frozen=True)
 class Standstill:
     """A story that stands still in one place: the fact that is to be mended (None: a record that
-    does not read), why, since when if that is known, and how many wait behind it."""
+    does not read, or, where nothing `waits`, a view that raises), why, since when if that is
+    known, and how many wait behind it."""
 
     where: str
     story: str
@@ -36,6 +38,12 @@ class Standstill:
     since: datetime | None
     behind: int
     partition: int
+    waits: bool = True
+
+    @property
+    def what(self) -> str:
+        """What is to be mended."""
+        return self.fact or ("a record" if self.waits else "a view")
 
     def as_json(self) -> dict[str, object]:
         """For machines; `records` is what `/metrics` counts."""
@@ -125,6 +133,9 @@ async def _of(where: str, home: Database, story: str | None) -> AsyncIterator[St
             len(waiting) - 1,
             folded["partition"] if folded else partition_of(str(head.get("place", head["_id"]))),
         )
+    for each in await stuck_alone(home, story) if read_model else ():
+        why = _why_stuck(each)
+        yield Standstill(where, each["_id"], None, why, None, 0, each["partition"], waits=False)
 
 
 def _why_stuck(story: Document | None) -> str:
@@ -170,5 +181,5 @@ async def _outcome(home: Database, standstill: Standstill, deadline: float) -> O
     left = [each async for each in _of(where, home, story)]
     records = sum(each.behind + 1 for each in left)
     handled = asked.get("handled", max(standstill.behind + 1 - records, 0))
-    why = f"{left[0].fact or 'a record'}: {left[0].reason}" if left else None
+    why = f"{left[0].what}: {left[0].reason}" if left else None
     return Outcome(where, story, True, handled, records, why)

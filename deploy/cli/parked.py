@@ -130,7 +130,7 @@ def _print_table(found: "list[Standstill]") -> None:
     table.add_column("behind it", justify="right")
     for each in found:
         since = "" if each.since is None else f"{each.since:%Y-%m-%d %H:%M} UTC"
-        fact = each.fact or "does not read"
+        fact = each.fact or ("does not read" if each.waits else "none: a view raises")
         row = (each.where, each.story, fact, since, each.reason, str(each.behind))
         table.add_row(*map(Text, row))
     Console().print(table)

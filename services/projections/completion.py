@@ -8,6 +8,7 @@ import structlog
 from services.projections.generations import Generation
 from services.projections.projector import Projector
 from services.projections.roll import Roll, number
+from services.projections.touching import STUCK
 from shared.mongo import Document
 
 NEARLY: Final = 1_000
@@ -59,7 +60,7 @@ class Completion:
             await generation.make_collections()
             await generation.touch_all(document["filling"])
             await self._roll.touched(document)
-        elif not await generation.database["touched"].find_one():
+        elif not await self._unfilled(generation):
             await generation.make_indexes()
             await self._roll.filled(document)
             log.info("views are filled", generation=name, views=document["filling"])
@@ -71,6 +72,13 @@ class Completion:
         if here is None or there is None or here["filling"]:
             return False
         return number(here) > number(there) and not generation.build.outdone_by(there)
+
+    async def _unfilled(self, generation: Generation) -> bool:
+        """Whether a story lacks what is being filled: it is still to be folded, or, and these are
+        looked at afterwards, a view raised over it."""
+        if await generation.database["touched"].find_one():
+            return True
+        return bool(await generation.database["stories"].find_one(STUCK, {"_id": 1}))
 
     async def _waits(self, name: str, before: str) -> bool:
         """Whether something is parked in it that is not parked in what is read."""

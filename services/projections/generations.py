@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from services.projections.build import Build
 from services.projections.readmodel import ReadModel
 from services.projections.roll import Roll
+from services.projections.touching import STUCK
 from services.projections.views.sheets import INDEX
 from shared.mongo import Database, Document, Session
 from shared.serving import House
@@ -71,6 +72,7 @@ class Generation:
                     raise
         await self.database["parked"].create_index([("story", 1)])
         await self.database["touched"].create_index([("partition", 1)])
+        await self.database["stories"].create_index([("stuck.views", 1)], sparse=True)
 
     async def make_indexes(self) -> None:
         """Those of readers."""
@@ -89,10 +91,18 @@ class Generation:
         on makes it fail, or it is in what is read here.
         """
         await self.database["offsets"].update_many({}, {"$inc": {"touches": 1}})
-        unwritten = [{f"wrote.{view}": {"$exists": False}} for view in lacking]
+        await self._touch_where(
+            {"$or": [{f"wrote.{view}": {"$exists": False}} for view in lacking]}
+        )
+
+    async def touch_stuck(self) -> None:
+        """Touch every story over which a view raised: it may be mended in this build."""
+        await self._touch_where(STUCK)
+
+    async def _touch_where(self, which: Document) -> None:
         after, partition = "", {"partition": 1}
         while True:
-            query = {"_id": {"$gt": after}, "$or": unwritten}
+            query = {**which, "_id": {"$gt": after}}
             page = self.database["stories"].find(query, partition).sort("_id", 1).limit(_AT_ONCE)
             if not (stories := await page.to_list(None)):
                 return

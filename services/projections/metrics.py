@@ -4,6 +4,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from services.projections.listeners import Listeners
+from services.projections.touching import stuck_alone
 from services.projections.upkeep import Upkeep
 from shared.metrics import Metrics, counter, faults, gauge
 
@@ -29,11 +30,13 @@ def projections_metrics(upkeep: Upkeep, listeners: Listeners) -> Metrics:
         ]
 
     async def parked() -> list[Metric]:
+        database = upkeep.reading.model.database
+        records = await database["parked"].count_documents({})
         return [
             gauge(
                 "wishgrid_parked_records",
-                "Records that wait until somebody mends their story",
-                await upkeep.reading.model.database["parked"].count_documents({}),
+                "Records that wait until somebody mends their story, and stories that do without",
+                records + len(await stuck_alone(database)),
             )
         ]
 

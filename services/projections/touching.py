@@ -13,10 +13,21 @@ from services.projections.folding import Changes, Recipe, fold_poll
 from services.projections.readmodel import ReadModel
 from shared.contracts.base import FactId
 from shared.contracts.recorded import Recorded, Unreadable, from_wire
-from shared.mongo import Document
+from shared.mongo import Database, Document
 
 MOST_TOUCHED: Final = 1000
 """Folded in one transaction."""
+STUCK: Final[Document] = {"stuck.views": {"$exists": True}}
+"""Stories over which a view or tally raised."""
+
+
+async def stuck_alone(database: Database, story: str | None = None) -> list[Document]:
+    """Stories over which a view raises though nothing of theirs is parked: they were touched."""
+    wanted = STUCK if story is None else {**STUCK, "_id": story}
+    found = database["stories"].find(wanted, {"stuck": 1, "partition": 1}).sort("_id", 1)
+    stuck = {document["_id"]: document async for document in found}
+    parked = await database["parked"].distinct("story", {"story": {"$in": list(stuck)}})
+    return [stuck[name] for name in stuck.keys() - set(parked)]
 
 
 async def fold_touched(model: ReadModel, touched: Sequence[Document], recipe: Recipe) -> Changes:

@@ -174,6 +174,7 @@ class Upkeep:
     async def _start(self, generation: Generation, document: Document) -> None:
         """Project it."""
         await generation.make_collections()
+        await generation.touch_stuck()
         if document["state"] == READING:
             await generation.make_indexes()
         settings = self._house.settings

@@ -8,23 +8,27 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from deploy.parked import Places
 from services.projections.build import Build
 from services.projections.completion import LOOKS, Completion
 from services.projections.folding import Changes, Recipe
 from services.projections.generations import Generation, NotOurs
+from services.projections.listeners import Listeners
+from services.projections.metrics import projections_metrics
 from services.projections.positions import Move
 from services.projections.roll import KEPT, READING
 from services.projections.stories import FOLD_VERSION, Story
 from services.projections.touching import fold_touched
-from services.projections.views import Counted, Tally
+from services.projections.views import Counted, Row, Tally
 from services.projections.views.place import PLACE
-from services.projections.views.registry import VIEWS
+from services.projections.views.registry import TALLIES, VIEWS
 from shared.contracts.recorded import Recorded, from_wire
 from shared.contracts.recorded import Unreadable as DoesNotRead
 from shared.errors import NotYet
 from shared.serving import House
 from tests.conftest import TOWNS, new_story, send, until, whole_story
 from tests.projections.generations import (
+    CHANNELS,
     PROFILE_OF,
     WITH_CHANNELS,
     WITHOUT_NUMBERS,
@@ -161,6 +165,43 @@ async def test_a_view_that_is_new_is_filled_in_place_while_facts_arrive(place: P
     indexes = await place.house.database("views_g1")["channels"].index_information()
     assert "channel_1" in indexes
     assert filled == await place.clean(WITH_CHANNELS)
+
+
+def _raising(story: Story) -> Row | None:
+    raise LookupError("a view with a bug")
+
+
+async def test_a_view_that_raises_is_not_called_complete_until_a_mended_build_fills_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stories are told meanwhile by `wishgrid parked list`, though nothing of theirs waits."""
+    facts = await place.told(3)
+    async with place.running(WITHOUT_NUMBERS):
+        await place.has("g1", facts)
+    views = (*VIEWS, replace(CHANNELS, row=_raising))
+    broken = Build.of(TOWNS, Recipe(views, TALLIES, PROFILE_OF))
+    asked, looks = Completion._unfilled, 0
+
+    async def counting(self: Completion, generation: Generation) -> bool:
+        nonlocal looks
+        touched = await generation.database["touched"].find_one()
+        looks += touched is None
+        return await asked(self, generation)
+
+    monkeypatch.setattr(Completion, "_unfilled", counting)
+    prefix = place.house.settings.database_prefix
+    places = Places(place.house.mongo, prefix, ["projections"])
+    async with place.running(broken) as ours:
+        await until(lambda: looks > LOOKS, "all were folded, and looked at again and again")
+        assert ours.reading.model.unfilled == {"channels", "place"}
+        assert b"wishgrid_parked_records 3.0" in await projections_metrics(ours, Listeners()).text()
+    (sick, *others) = await places.standstills()
+    assert len(others) == 2
+    assert (sick.what, sick.reason) == ("a view", "views: LookupError: a view with a bug")
+    async with place.running(WITH_CHANNELS):
+        await place.filled("g1")
+        assert await places.standstills() == []
+    assert await place.documents("g1") == await place.clean(WITH_CHANNELS)
 
 
 async def test_a_crash_in_the_middle_of_filling_doubles_nothing(
