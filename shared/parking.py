@@ -50,7 +50,7 @@ class Parked:
         """Keep a record until its story is mended."""
         place = f"{record.topic}:{record.partition}:{record.offset}"
         document: Document = {
-            "story": recorded.story if recorded else (record.key or b"").decode("utf-8", "replace"),
+            "story": recorded.story if recorded else story_by_key(record),
             "fact": None if recorded is None else recorded.id,
             "reason": reason,
             "since": datetime.now(UTC),
@@ -68,6 +68,11 @@ class Parked:
     async def let_go(self, waiting: Waiting) -> None:
         """It was handled."""
         await self._collection.delete_one({"_id": waiting.name})
+
+
+def story_by_key(record: Record) -> StoryId:
+    """The story that a record which does not read belongs to."""
+    return StoryId((record.key or b"").decode("utf-8", "replace"))
 
 
 def in_order(document: Mapping[str, object]) -> tuple[bool, int]:

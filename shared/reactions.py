@@ -23,7 +23,7 @@ from shared.errors import NotReady, Refused
 from shared.handling import Handler, Order, Prepared, command_id
 from shared.kafka import INFRASTRUCTURE, Record
 from shared.mongo import Database
-from shared.parking import BEHIND, UNREADABLE, Parked, Waiting
+from shared.parking import BEHIND, UNREADABLE, Parked, Waiting, story_by_key
 from shared.policy import Complete, Policy, Reaction
 from shared.profile import Profile
 from shared.store import Cause
@@ -34,6 +34,9 @@ AT_ONCE: Final = 64
 
 S = TypeVar("S")
 C = TypeVar("C")
+
+_Came = tuple[Record, Recorded | str]
+"""A record and its fact, or why it does not read."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,14 +73,14 @@ class Reactions(Generic[S, C]):
 
     async def on_batch(self, records: Sequence[Record]) -> None:
         """React to a batch. Returns when everything is stored, refused or parked."""
-        stories = await self._by_story(records)
+        stories = self._by_story(records)
         if not stories:
             return
         parked = await self._parked.stories(stories)
         judged = await self._judged(stories)
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def react(story: StoryId, facts: list[tuple[Record, Recorded]]) -> int:
+        async def react(story: StoryId, facts: list[_Came]) -> int:
             async with room:
                 return await self._react_to_story(facts, story in parked, judged)
 
@@ -116,34 +119,34 @@ class Reactions(Generic[S, C]):
     async def _judged(self, stories: Collection[StoryId]) -> set[str]:
         return set(await self._issues.distinct("_id", {"story": {"$in": list(stories)}}))
 
-    async def _by_story(
-        self, records: Sequence[Record]
-    ) -> dict[StoryId, list[tuple[Record, Recorded]]]:
-        stories: dict[StoryId, list[tuple[Record, Recorded]]] = defaultdict(list)
+    def _by_story(self, records: Sequence[Record]) -> dict[StoryId, list[_Came]]:
+        stories: dict[StoryId, list[_Came]] = defaultdict(list)
         for record in records:
             try:
                 recorded = from_wire(record.value, record.headers)
             except Unreadable as wrong:
-                await self._parked.park(record, None, f"{UNREADABLE}: {wrong}")
+                stories[story_by_key(record)].append((record, f"{UNREADABLE}: {wrong}"))
                 continue
             if kind_of(recorded.stream) == self._kind:
                 stories[recorded.story].append((record, recorded))
         return stories
 
-    async def _react_to_story(
-        self, facts: list[tuple[Record, Recorded]], parked: bool, judged: set[str]
-    ) -> int:
-        """Sequential within a story: a fact that parks it takes all that follow along.
+    async def _react_to_story(self, came: list[_Came], parked: bool, judged: set[str]) -> int:
+        """Sequential within a story: what parks it takes all that follow along, nothing before.
 
         Gives the last version taken in, 0 for none.
         """
         seen = 0
-        for record, recorded in facts:
-            reason = BEHIND if parked else await self._bug(recorded, judged)
+        for record, fact in came:
+            if isinstance(fact, str):
+                await self._parked.park(record, None, fact)
+                parked = True
+                continue
+            reason = BEHIND if parked else await self._bug(fact, judged)
             if reason is None:
-                seen = max(seen, recorded.version)
+                seen = max(seen, fact.version)
             else:
-                await self._parked.park(record, recorded, reason)
+                await self._parked.park(record, fact, reason)
                 parked = True
         return seen
 

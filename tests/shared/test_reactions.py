@@ -24,6 +24,7 @@ from tests.conftest import (
     cancelled,
     new_story,
     offsets_in_kafka,
+    reader,
     send,
     submitted,
     told,
@@ -374,6 +375,20 @@ async def test_an_unreadable_fact_holds_back_what_follows_in_its_story(
 
         await until(parked, "both wait")
         await until(lambda: desk.asked.total() == 1, "the other one flows")
+
+
+async def test_an_unreadable_fact_holds_back_nothing_that_came_before_it(
+    desk: Desk, producer: AIOKafkaProducer
+) -> None:
+    wish = whole_story(new_story())[0]
+    await send(producer, desk.topic, wish[:1])
+    await producer.send_and_wait(desk.topic, b"{", key=wish[0].story.encode())
+    await send(producer, desk.topic, wish[1:2])
+    async with reader(desk.kafka, desk.topic) as read:
+        await desk.reactions().on_batch(await read.to_the_end())  # one batch
+    assert await desk.commits() == 1
+    parked = await desk.home["parked"].find().to_list(None)
+    assert {document["fact"] for document in parked} == {None, wish[1].id}
 
 
 async def test_what_was_seen_is_as_durable_as_what_was_stored(desk: Desk) -> None:
