@@ -1,7 +1,6 @@
 """One run over a list: lines go out several at a time and are told of in the order of the list."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,9 +97,19 @@ class Run:
         if earlier is body:
             return told
         if _without_end(earlier) != _without_end(body):
-            why = "another line of this list has this reference and says something else"
-            return Told(REFUSED, code="ref-taken", field="ref", why=why)
-        return Told(ALREADY_THERE, story=told.story)
+            return _taken("ref", "something else")
+        ends = earlier.get("settled"), body.get("settled")
+        if ends[1] is None or ends[0] == ends[1]:
+            return Told(ALREADY_THERE, story=told.story)
+        if ends[0] is not None:
+            return _taken("settled", "another end")
+        self._rehearsed[body["ref"]] = body
+        return told
+
+
+def _taken(field: str, what: str) -> Told:
+    why = f"another line of this list has this reference and says {what}"
+    return Told(REFUSED, code="ref-taken", field=field, why=why)
 
 
 def _shown(mapping: Mapping, row: Row) -> str:
@@ -111,5 +120,5 @@ def _shown(mapping: Mapping, row: Row) -> str:
         return ""
 
 
-def _without_end(body: Body) -> str:
-    return json.dumps({**body, "settled": None}, sort_keys=True)
+def _without_end(body: Body) -> Body:
+    return {**body, "settled": None}

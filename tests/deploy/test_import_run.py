@@ -96,19 +96,38 @@ async def test_when_intake_goes_away_what_was_told_of_is_done_and_nothing_hangs(
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_a_dry_run_tells_the_second_line_of_a_reference_what_it_would_be_told() -> None:
+NEW, THERE = "would be taken in", "already there"
+REF_TAKEN, END_TAKEN = "ref-taken (ref)", "ref-taken (settled)"
+LINES = {
+    "open": {"办理结果": "", "办结时间": "", "办理情况": ""},
+    "settled": {"办理结果": "已解决"},
+    "settled otherwise": {"办理结果": "部分解决"},
+    "another": {"事项": "另一件"},
+}
+
+
+@pytest.mark.parametrize(
+    ("lines", "become"),
+    [
+        (("settled", "settled", "open"), [NEW, THERE, THERE]),
+        (("settled", "settled otherwise"), [NEW, END_TAKEN]),
+        (("open", "open", "settled", "open"), [NEW, THERE, NEW, THERE]),
+        (("open", "settled", "settled otherwise"), [NEW, NEW, END_TAKEN]),
+        (("open", "settled", "settled"), [NEW, NEW, THERE]),
+        (("open", "another", "settled"), [NEW, REF_TAKEN, NEW]),
+        (("another", "settled otherwise"), [NEW, REF_TAKEN]),
+    ],
+)
+async def test_a_dry_run_tells_each_line_of_a_reference_what_a_run_would(
+    lines: Sequence[str], become: Sequence[str]
+) -> None:
     async def send(body: Body) -> Told:
         return Told(WOULD_BE, "story")
 
     told: list[Result] = []
-    settled, opened = {"办理结果": "已解决"}, {"办理结果": "", "办结时间": "", "办理情况": ""}
-    rows = [row(3, "1", **settled), row(4, "1", **opened), row(5, "1", 事项="另一件")]
+    rows = [row(n, "1", **LINES[line]) for n, line in enumerate(lines, start=3)]
     await Run(MAPPING, send, told.append, at_once=4, dry_run=True).over(rows)
-    assert [(r.became, r.code) for r in told] == [
-        ("would be taken in", ""),
-        ("already there", ""),
-        ("refused", "ref-taken"),
-    ]
+    assert [f"{r.code} ({r.field})" if r.code else r.became for r in told] == become
 
 
 def test_results_are_on_disk_line_by_line_and_a_spreadsheet_reads_them(tmp_path: Path) -> None:
