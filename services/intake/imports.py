@@ -52,16 +52,17 @@ class ImportDesk:
     def __init__(
         self, wishes: Wishes, keys: KeyWriter, towns: Towns, arrivals: Arrivals, wait_seconds: float
     ) -> None:
-        self.arrivals = arrivals
-        self.wait_seconds = wait_seconds
+        self._arrivals = arrivals
+        self._wait_seconds = wait_seconds
         self._wishes = wishes
         self._keys = keys
         self._orders = ImportOrders(keys, towns)
 
-    async def take_in(self, line: Line, *, dry_run: bool) -> Imported:
+    async def take_in(self, line: Line, at_least: str | None, *, dry_run: bool) -> Imported:
         """Raises Refused, `ref-taken` where something else came under the reference, and what
-        deciding may. On a dry run nothing is written."""
+        waiting and deciding may. On a dry run nothing is written."""
         self._orders.check(line)
+        await await_position(at_least, self._arrivals, line.story, self._wait_seconds)
         handle = self._wishes.rehearse if dry_run else self._wishes.handle
         subjects = PaperKeys(self._keys.installation) if dry_run else self._keys
         done = [await _step(handle, self._orders.submission(line, subjects), "ref")]
@@ -113,7 +114,6 @@ def import_routes(desk: ImportDesk) -> APIRouter:
         """Take in one matter of a list. The same line again, by whomever, is already there; it
         needs no `Idempotency-Key`. A line that has been settled since is settled then."""
         line = Line(who, body, request.state.correlation)
-        await await_position(at_least, desk.arrivals, line.story, desk.wait_seconds)
-        return await desk.take_in(line, dry_run=dry_run)
+        return await desk.take_in(line, at_least, dry_run=dry_run)
 
     return router

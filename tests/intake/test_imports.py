@@ -230,6 +230,12 @@ async def test_a_neighbour_learns_no_story_of_another_area() -> None:
     assert STORY not in answer.text
 
 
+async def test_who_may_not_import_a_line_waits_for_nothing_and_learns_no_stand() -> None:
+    stranger = bearer(Role.COMMUNITY, areas=["t3/west/g5"])
+    answer = await send(Office(parked=True), line(), stranger, at_least=f"case-{STORY}@1")
+    assert (answer.status_code, answer.json()["code"]) == (422, "area-not-yours")
+
+
 async def test_a_position_of_another_story_is_not_waited_for() -> None:
     answer = await send(Office(), line(), at_least=f"wish-{'0' * 8}-0000-0000-0000-{'0' * 12}@1")
     assert (answer.status_code, answer.json()["code"]) == (422, "bad-position")
