@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 At = Sequence[str | int]
 """The way to a place: keys and indexes."""
+
+_DEEPEST: Final = 50
+"""So deep nothing of ours is nested; Python gives up at about three hundred."""
 
 
 class NotYaml(ValueError):
@@ -24,8 +27,10 @@ class Lines:
     def __init__(self, file: Path) -> None:
         try:
             text = file.read_text(encoding="utf-8-sig")
-            self.said: Any = yaml.safe_load(text)
             self._root = yaml.compose(text, yaml.SafeLoader)
+            self.said: Any = yaml.safe_load(text)
+        except RecursionError:
+            raise NotYaml(1, "it is nested too deep") from None
         except UnicodeDecodeError as wrong:
             line = wrong.object[: wrong.start].count(b"\n") + 1
             raise NotYaml(line, "the file is not UTF-8") from wrong
@@ -35,6 +40,7 @@ class Lines:
             raise NotYaml(mark.line + 1 if mark else 1, says) from wrong
         except (yaml.YAMLError, ValueError) as wrong:
             raise NotYaml(1, " ".join(str(wrong).split())) from wrong
+        _check_depth(self._root, ())
 
     def of(self, at: At) -> int:
         """The line of the place, or of the last thing on the way to it that there is."""
@@ -49,6 +55,20 @@ class Lines:
     def twice(self) -> Iterator[tuple[int, str]]:
         """Line and name of each key that its mapping had before: YAML lets the last one win."""
         yield from _twice(self._root)
+
+
+def _check_depth(node: yaml.Node | None, around: Sequence[yaml.Node]) -> None:
+    """Raises NotYaml for what holds itself, by an anchor, or is nested too deep."""
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    line = node.start_mark.line + 1
+    if any(node is each for each in around):
+        raise NotYaml(line, "what an anchor names holds itself")
+    if len(around) >= _DEEPEST:
+        raise NotYaml(line, "it is nested too deep")
+    for item in node.value:
+        for part in item if isinstance(item, tuple) else (item,):
+            _check_depth(part, (*around, node))
 
 
 def _inside(node: yaml.Node | None, step: str | int) -> tuple[int, yaml.Node] | None:

@@ -212,7 +212,7 @@ def read_api_keys(folder: Path) -> tuple[ApiKey, ...]:
         try:
             said: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
             keys += KeysFile.model_validate(said).keys or ()
-        except (ValueError, yaml.YAMLError) as wrong:
+        except (ValueError, RecursionError, yaml.YAMLError) as wrong:
             raise ValueError(f"{file}: {wrong}") from wrong
     return tuple(keys)
 

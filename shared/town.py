@@ -186,5 +186,5 @@ def _read(model: type[M], file: Path) -> M:
     try:
         content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
         return model.model_validate(content)
-    except (ValueError, OSError, yaml.YAMLError) as wrong:
+    except (ValueError, OSError, RecursionError, yaml.YAMLError) as wrong:
         raise ValueError(f"{file}: {wrong}") from wrong

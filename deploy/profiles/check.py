@@ -55,7 +55,7 @@ def check(folder: Path) -> tuple[Towns | None, list[Mistake]]:
 def _files(folder: Path) -> Iterator[tuple[Path, type[BaseModel] | None]]:
     """The files of each town with what they must be; a town is a folder with a profile."""
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
-        files = sorted(place.glob("*.yaml"))
+        files = sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
         if not any(fnmatch(file.name, "profile-*.yaml") for file in files):
             continue
         for file in files:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
+from shared.town import load_towns
 from tests.conftest import TOWNS_FOLDER
 
 SHELL = CliRunner()
@@ -87,6 +88,34 @@ def test_a_file_that_nobody_reads_or_that_is_missing_is_told(town: Path) -> None
     stray, missing, _ = said(town)
     assert f"{town / 'unit.yaml'}:1: no service reads a file of this name" in stray
     assert f"{town / 'units.yaml'}:1: the file is missing" in missing
+
+
+@pytest.mark.parametrize("name", ["partners", "keys", "units"])
+def test_a_file_of_another_ending_is_told_for_nobody_reads_it(town: Path, name: str) -> None:
+    (town / f"{name}.yml").write_text(f"{name}: []")
+    stray, number = said(town)
+    assert stray.startswith(f"{town / name}.yml:1: no service reads a file of this name")
+    assert (f"{name}.yaml" in stray, number) == (True, "one to mend")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("units:\n  - &x [*x]", 2, "what an anchor names holds itself"),
+        ("&x\nunits: *x", 1, "what an anchor names holds itself"),
+        ("units: &x\n  <<: *x", 1, "what an anchor names holds itself"),
+        ("units: " + "[" * 80 + "]" * 80, 1, "it is nested too deep"),
+        ("units: " + "[" * 9000 + "]" * 9000, 1, "it is nested too deep"),
+    ],
+    ids=["list", "root", "merge", "deep", "deepest"],
+)
+def test_a_file_that_has_no_bottom_is_no_yaml(town: Path, text: str, line: int, says: str) -> None:
+    file = town / "units.yaml"
+    file.write_text(text)
+    mistake, _ = said(town)
+    assert mistake == f"{file}:{line}: this is no YAML: {says}"
+    with pytest.raises(ValueError, match="units"):
+        load_towns(town.parent)
 
 
 def test_profiles_are_held_against_each_other(town: Path) -> None:
