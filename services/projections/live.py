@@ -19,6 +19,7 @@ from services.projections.listeners import Change, Listener, Listeners, Mark, Pl
 from services.projections.scope import circles_around, circles_of
 from shared.access import Principal
 from shared.contracts.recorded import story_of
+from shared.errors import NotReady
 from shared.keystore import KeyReader
 from shared.mongo import ChangeFeed, Database, Document, server_time, time_of
 
@@ -69,7 +70,11 @@ class Live:
         """Tell what changes until cancelled; while MongoDB is away, nothing does."""
         stood: _Feed | None = None
         while True:
-            generation, database = self._reading()
+            try:
+                generation, database = self._reading()
+            except NotReady:  # another process is making the first one
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
             if stood is None or stood.generation != generation:
                 stood = _Feed(generation)
             feed = ChangeFeed(database["timeline"], keys_only=True)

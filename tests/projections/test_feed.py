@@ -18,6 +18,7 @@ from services.projections.live import Live
 from services.projections.readmodel import ReadModel
 from services.projections.views.registry import recipe
 from shared.contracts.recorded import Recorded
+from shared.errors import NotReady
 from shared.keystore import KeyReader
 from shared.mongo import ChangeFeed, Client, Database, Document, Session, database
 from tests.build import INSTALLATION
@@ -97,6 +98,25 @@ async def test_when_another_generation_is_read_everybody_reads_again_and_hears_o
                 await heard(west, second)
     finally:
         await mongo.drop_database(other.name)
+
+
+async def test_a_process_whose_first_generation_another_one_makes_waits_for_it(
+    mongo: Client, home: Database
+) -> None:
+    asked = 0
+
+    def reading() -> tuple[str, Database]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise NotReady("there is no read model yet")
+        return "g1", home
+
+    live = Live(reading, KeyReader(home, INSTALLATION), heartbeat_seconds=15)
+    task = asyncio.create_task(live.run())
+    await until(lambda: task.done() or live.listeners.here is not None, "it goes on")
+    assert not task.done()
+    await cancelled(task)
 
 
 @pytest.mark.parametrize("code", [286, 280])
