@@ -219,7 +219,7 @@ async def desk_of(house: FrontEnd, unit: str, **query: str) -> list[tuple[str, s
 async def test_a_desk_holds_what_the_unit_was_named_for_and_has_not_done(
     mongo: Client, home: Database
 ) -> None:
-    async with front_end(mongo, home, a_mixed_half_year(seed=17)) as house:
+    async with front_end(mongo, home, a_mixed_half_year(500, seed=17)) as house:
         for unit in UNITS:
             expected: dict[str, list[tuple[str, str, str]]] = {}
             for story, row in house.model.rows["case_list"].items():
