@@ -90,8 +90,7 @@ async def test_what_happens_to_a_case_appears_on_its_page_without_a_reload(
         await page.evaluate("window.here = 'still'")
         await page.locator("#technical summary").click()
         await page.locator("#technical summary").focus()
-        await page.mouse.wheel(0, 120)
-        stood = await page.evaluate("window.scrollY")
+        stood = await page.evaluate("scrollTo({top: 120, behavior: 'instant'}), scrollY")
         done = {"outcome": "resolved", "note": "已更换井盖"}
         people.crew.do("resolve", story, done, position)
         await expect(page.locator(".stands .state").first).to_have_text("已办结", timeout=PATIENCE)

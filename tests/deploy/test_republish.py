@@ -176,7 +176,7 @@ async def test_facts_are_published_again_byte_for_byte_and_nothing_else_happens(
         await until(opened, "dispatch has opened all cases")
 
         async def relayed() -> bool:
-            return len(await place.records("wishgrid.facts.v1")) == 40
+            return len(set(map(_wire, await place.records("wishgrid.facts.v1")))) == 40
 
         await until(relayed, "all is relayed")
         await place.caught_up()
@@ -189,14 +189,15 @@ async def test_facts_are_published_again_byte_for_byte_and_nothing_else_happens(
         await place.caught_up()
         assert await place.everything() == before
         records = await place.records("wishgrid.facts.v1")
-        assert len(records) == 42
+        # At its first start a relay may tell twice what is committed while it scans.
+        assert len(records) >= len(relayed_records) + 2
         assert set(map(_wire, records)) == set(map(_wire, relayed_records))
         code, why = await place.says("--all", f"--into={NEW}")
         assert (code, why.startswith("test-1 is relaying: stop intake and dispatch ")) == (1, True)
     code, said_of_all = await place.says("--all", f"--into={NEW}")
     assert (code, f"WISHGRID_FACTS_TOPIC={NEW}" in said_of_all) == (0, True)
     republished = await place.records(NEW)
-    assert sorted(map(_wire, republished)) == sorted(map(_wire, relayed_records))
+    assert sorted(map(_wire, republished)) == sorted(set(map(_wire, relayed_records)))
     async with place.running(facts=NEW), place.projecting(facts=NEW):
         await place.caught_up(NEW)  # all is heard once more, by the read model too
         assert await place.everything() == before
