@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.contracts.base import CommandId, FactId, StreamId, SubjectId
 from shared.contracts.recorded import fact_id
 from shared.contracts.registry import AnyFact, UnknownFact
+from shared.crash import reached
 from shared.decider import Decider
 from shared.errors import Conflict, IncompleteHistory, KeyMissing, Refused, Stale
 from shared.profile import Profile
@@ -108,6 +109,7 @@ class Handler(Generic[S, C, F]):
                 commit = await self._decide(order, history)
                 if commit is None:
                     return Handled(fact_id(order.stream, history.version), None, "already-so")
+                reached("decided")
                 await self._store.append(commit)
             except (Refused, KeyMissing):
                 if loaded:

@@ -19,6 +19,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from pymongo.errors import PyMongoError
 
+from shared.crash import reached
 from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
 from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name
@@ -123,6 +124,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         async with self.lock:
+            reached("in-rebalance")
             self._held -= {each.partition for each in revoked}
 
     async def on_partitions_assigned(self, assigned: Any) -> None:

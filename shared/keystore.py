@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 
 from shared.contracts.base import ResidentId, SubjectId, TownId
+from shared.crash import reached
 from shared.errors import KeyMissing
 from shared.group_commit import AlreadyThere, GroupInsert
 from shared.mongo import Database, Document
@@ -125,6 +126,7 @@ class KeyWriter(KeyReader):
             )
         except AlreadyThere:
             return await self.sealer(subject)
+        reached("key-created")
         return self._cache.put(subject, Sealer(subject, key))
 
     async def close(self) -> None:

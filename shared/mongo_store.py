@@ -23,6 +23,7 @@ from shared.contracts.base import (
     TownId,
 )
 from shared.contracts.registry import decode_document
+from shared.crash import reached
 from shared.errors import Conflict, OutcomeUnknown, TooLarge
 from shared.group_commit import AlreadyThere, GroupInsert
 from shared.mongo import Database, Document
@@ -52,6 +53,7 @@ class MongoStore:
         document = encode(commit)
         try:
             await self.group.insert(commit.stream, document)
+            reached("stored")
         except AlreadyThere:
             raise Conflict(commit.stream) from None
         except OutcomeUnknown:

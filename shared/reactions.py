@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 from shared.contracts.base import CommandId, StoryId
 from shared.contracts.recorded import Recorded, Unreadable, from_wire, kind_of
 from shared.contracts.registry import UnknownFact
+from shared.crash import reached
 from shared.errors import NotReady, Refused
 from shared.handling import Handler, Order, Prepared, command_id
 from shared.kafka import INFRASTRUCTURE, Record
@@ -145,6 +146,7 @@ class Reactions(Generic[S, C]):
             reason = BEHIND if parked else await self._bug(fact, judged)
             if reason is None:
                 seen = max(seen, fact.version)
+                reached("batch-half-reacted")
             else:
                 await self._parked.park(record, fact, reason)
                 parked = True

@@ -18,6 +18,7 @@ from bson import Timestamp
 from pymongo import ASCENDING
 from pymongo.errors import OperationFailure, PyMongoError
 
+from shared.crash import reached
 from shared.kafka import abandon
 from shared.lease import Lease, Lost
 from shared.mongo import ChangeFeed, Collection, Document
@@ -119,7 +120,11 @@ class Relay:
     async def _follow(self, producer: AIOKafkaProducer, feed: ChangeFeed) -> None:
         while True:
             commits = await feed.next()
+            if commits:
+                reached("committed-before-publish")
             await self._publish(producer, commits)
+            if commits:
+                reached("published-before-token")
             await self._save(feed, force=bool(commits))
             self.fault = None
 
@@ -166,6 +171,7 @@ class Relay:
                     continue
                 queued = producer.send(out.topic, out.value, key=out.key, headers=out.headers)
                 sent.append(await queued)  # what was sent is cancelled on failure
+                reached("batch-half-sent")
             await acknowledged(sent, self._patience)
         finally:
             for each in sent:  # after a failure nobody asks the others what became of them

@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from shared import log as logging
 from shared.access import Doorkeeper, read_api_keys, read_signers
 from shared.clock import Clock, clock_from
+from shared.crash import arm
 from shared.http_server import CANNOT_START, Server
 from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, Database, connect, database
@@ -161,6 +162,9 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
     try:
         settings = Settings()  # filled from the environment
         logging.configure(service, settings.instance, settings.log_level)
+        if settings.crash_point is not None:
+            log.warning("this process is going to die at a crash point", at=settings.crash_point)
+            arm(settings.crash_point)
         app = create(furnish(settings))
     except CANNOT_START as wrong:
         _cannot_start(wrong)

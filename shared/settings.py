@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.crash import named
 from shared.kafka_access import KafkaAccess, kafka_access
 
 
@@ -56,7 +57,9 @@ class Settings(BaseSettings):
     clock: Path | None = None
     """File with seconds that the clock is ahead; development and demo only."""
     environment: Literal["development", "production"] = "production"
-    """Only `development` may play with the clock."""
+    """Only `development` may play with the clock, or die at a crash point."""
+    crash_point: str | None = None
+    """Where this process is to die, `name[:n]`: for tests of what a crash leaves behind."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """How long `at_least` and `until` wait before they answer `not-yet`."""
@@ -71,6 +74,14 @@ class Settings(BaseSettings):
     def _no_played_time_in_production(self) -> Self:
         if self.environment == "production" and self.clock is not None:
             raise ValueError("WISHGRID_CLOCK may not be set in production")
+        return self
+
+    @model_validator(mode="after")
+    def _no_crash_point_in_production(self) -> Self:
+        if self.crash_point is not None:
+            if self.environment == "production":
+                raise ValueError("WISHGRID_CRASH_POINT may not be set in production")
+            named(self.crash_point)
         return self
 
     def kafka_access(self) -> KafkaAccess:

@@ -25,6 +25,7 @@ from services.intake.wish import Wish
 from shared.contracts.answers import EventAnswer, answer_to_wire, answers_topic
 from shared.contracts.base import CommandId, FactId, PartnerId, StreamId, SubjectId
 from shared.contracts.recorded import story_of
+from shared.crash import reached
 from shared.errors import Conflict, KeyMissing, Refused, TooLarge
 from shared.handling import Order
 from shared.kafka import DEAD, Record
@@ -82,6 +83,7 @@ class Gate:
             async with room:
                 for record in queue:
                     await self._take(record)
+                    reached("batch-half-judged")
 
         done = await asyncio.gather(*map(work, queues.values()), return_exceptions=True)
         for result in done:

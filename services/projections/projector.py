@@ -23,6 +23,7 @@ from services.projections.readmodel import ReadModel
 from services.projections.records import ReadAhead, decoded
 from services.projections.touching import MOST_TOUCHED, fold_touched
 from shared.contracts.recorded import Recorded
+from shared.crash import reached
 from shared.errors import NotReady
 from shared.kafka import Record
 from shared.kafka_access import KafkaAccess
@@ -113,6 +114,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the transaction in flight end; then these are no longer ours."""
         async with self._gate:
+            reached("in-rebalance")
             self._positions.forget(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -186,9 +188,8 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             stuck = [name for name, story in stories.items() if "stuck" in story]
             waiting = await self._model.parked(stuck)
             changes = fold_poll(by_partition, stories, waiting, self._recipe)
-            moves = self._positions.moves(batch)
             await asyncio.gather(
-                self._write(changes, moves, unreadable),
+                self._write(changes, self._positions.moves(batch), unreadable),
                 self._reading.ahead(self._ahead[: len(batch)]),
             )
         self._room = min(self._room * 2, MOST_BYTES)

@@ -13,6 +13,7 @@ from services.projections.positions import Move
 from services.projections.stories import Story
 from services.projections.views.sheets import Differences, sheet_after
 from shared.contracts.recorded import Recorded, from_wire, to_wire
+from shared.crash import reached
 from shared.errors import NotYet
 from shared.kafka import Record
 from shared.mongo import Client, Database, Document, Session, transaction
@@ -112,6 +113,8 @@ class ReadModel:
                 await self._bulk(collection, writes, session)
             for tally, differences in changes.counts.items():
                 await self._bulk(tally, await self._sheets(tally, differences, session), session)
+            reached("projection-open")
+        reached("projection-committed")
         return True
 
     async def _sheets(self, tally: str, differences: Differences, session: Session) -> list[_Write]:

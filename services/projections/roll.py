@@ -11,6 +11,7 @@ from typing import Final
 from pymongo.errors import DuplicateKeyError
 
 from services.projections.build import Build
+from shared.crash import reached
 from shared.mongo import Database, Document, Session, transaction
 
 BUILDING: Final = "building"
@@ -83,6 +84,7 @@ class Roll:
                 await session.abort_transaction()
                 return False
             await self._state(expected, KEPT, session=session)
+            reached("generation-flip")
         return True
 
     async def drop(self, name: str) -> bool:
