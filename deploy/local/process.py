@@ -42,6 +42,12 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
+    def told(self, **more: str) -> "Process":
+        """The same program with more in its environment, not started; one of both runs at a
+        time."""
+        before = os.environ if self._env is None else self._env
+        return Process(self.name, self._argv, {**before, **more}, self.log, self._cwd)
+
     def start(self) -> None:
         """Start it; to be called only when it is not running."""
         if self.alive():
