@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tests.chaos import crash_matrix
+from tests.chaos import broken, crash_matrix
 
 WHAT: Final[dict[str, Callable[[list[str]], int]]] = {
+    "broken": broken.main,
     "crash": crash_matrix.main,
 }
 """By name what is run with the rest of the command line; it gives the exit status."""

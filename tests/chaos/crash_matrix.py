@@ -18,22 +18,25 @@ from typing import Any, Final
 
 from deploy.local.installation import installation
 from deploy.local.servers import Servers, servers
-from shared.crash import POINTS, Point
+from shared.crash import POINTS
 from shared.kafka_access import access_in
 from tests.bench.machine import commit, machine
-from tests.chaos.crash_points import SETTINGS, Run, crash
+from tests.chaos.crash_points import LOST_REPLY, PATIENCE_SECONDS, SETTINGS, Run, rehearsed
 
 LATEST: Final = Path(__file__).with_name("results") / "crash.json"
 WHOLE_RUNS: Final = 20
+EVERYWHERE: Final = (*POINTS, LOST_REPLY)
 
 
 def main(argv: list[str]) -> int:
     """Run, say what came of each run, and keep it."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos crash", description=__doc__)
     parser.add_argument("--runs", type=int, default=WHOLE_RUNS, help="at each point")
-    parser.add_argument("--point", choices=POINTS, action="append", help="only this one")
+    parser.add_argument("--point", choices=EVERYWHERE, action="append", help="only this one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instances", type=int, default=2, help="of each service")
+    patience = "seconds within which all must be answered once everybody is back"
+    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help=patience)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args(argv)
     whole = given.point is None and given.runs >= WHOLE_RUNS
@@ -43,7 +46,7 @@ def main(argv: list[str]) -> int:
         servers(kafka=access_in(os.environ), mongo=os.environ.get("WISHGRID_MONGO")) as running,
         tempfile.TemporaryDirectory(prefix="crash-") as folder,
     ):
-        for point in given.point or POINTS:
+        for point in given.point or EVERYWHERE:
             for run in _runs(running, Path(folder), point, given):
                 runs.append(run)
                 _say(run)
@@ -54,7 +57,7 @@ def main(argv: list[str]) -> int:
     return 1 if found else 0
 
 
-def _runs(running: Servers, folder: Path, point: Point, given: argparse.Namespace) -> Iterator[Run]:
+def _runs(running: Servers, folder: Path, point: str, given: argparse.Namespace) -> Iterator[Run]:
     """All runs at one point, in an installation of their own."""
     chance = random.Random(f"{given.seed} {point}")
     with installation(
@@ -65,7 +68,7 @@ def _runs(running: Servers, folder: Path, point: Point, given: argparse.Namespac
         settings=SETTINGS,
     ) as place:
         for n in range(1, given.runs + 1):
-            yield asyncio.run(crash(place, point, f"{point}-{n}", chance))
+            yield asyncio.run(rehearsed(place, point, f"{point}-{n}", chance, given.patience))
 
 
 def _say(run: Run) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -26,12 +26,17 @@ from services.projections.roll import KEPT, Roll
 from shared.crash import Point
 from shared.kafka import FACTS
 from shared.mongo import connect, database
+from shared.mongo_store import COMMITS
 from shared.town import load_towns
-from tests.chaos.oracle import duplicates, settled, violations
+from tests.chaos.oracle import Restless, duplicates, settled, violations
 from tests.chaos.whole_loop import WholeLoop
 from tests.conftest import until
 
 DIES_SECONDS: Final = 120.0
+PATIENCE_SECONDS: Final = 120.0
+LOST_REPLY: Final = "reply-lost"
+"""No point in the code: nobody dies, MongoDB does not say what became of an insert."""
+_NOBODY_KNOWS: Final = {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "of the test"}
 SETTINGS: Final = {
     "WISHGRID_WAIT_SECONDS": "10",
     "WISHGRID_SESSION_TIMEOUT_SECONDS": "6",
@@ -121,21 +126,44 @@ PLACES: Final[dict[Point, Place]] = {
 """Every crash point there is."""
 
 
-async def crash(place: Installation, point: Point, name: str, chance: random.Random) -> Run:
-    """One run; `name` is unique in the installation. Raises AssertionError when the point was
-    never reached, the process ended otherwise, or an answer was none of those expected."""
+async def rehearsed(
+    place: Installation,
+    point: str,
+    name: str,
+    chance: random.Random,
+    patience: float = PATIENCE_SECONDS,
+) -> Run:
+    """One run at a crash point, or of lost replies; `name` is unique in the installation. Raises
+    AssertionError when the point was never reached, the process ended otherwise, or an answer was
+    none of those expected."""
+    began = time.monotonic()
+    await asyncio.to_thread(_back, *place.instances())  # whatever an earlier run left
+    load = WholeLoop(place, name, patience=patience)
+    if point == LOST_REPLY:
+        run = await _lost_reply(place, load, chance)
+    else:
+        run = await _crash(place, load, cast(Point, point), chance)
+    where, towns = installation_of(place), load_towns(Path(place.environment["WISHGRID_TOWNS"]))
+    run.violations += load.unanswered
+    try:
+        await settled(where, towns)
+    except Restless as restless:
+        run.violations.append(str(restless))
+    run.violations += await violations(where, towns, load.acknowledged)
+    run.acknowledged, run.duplicates = len(load.acknowledged), await duplicates(where)
+    run.seconds = round(time.monotonic() - began, 1)
+    return run
+
+
+async def _crash(place: Installation, load: WholeLoop, point: Point, chance: random.Random) -> Run:
+    """The service is started with the point armed, dies there under load, and comes back."""
     said = PLACES[point]
     service = place.services[chance.choice(said.services)]
     instance = chance.choice(service)
-    others = [each for each in service if each is not instance]
     run = Run(point, instance.process.name, chance.randint(1, said.most))
-    began = time.monotonic()
-    load = WholeLoop(place, name)
-    await asyncio.to_thread(_back, *place.instances())  # whatever an earlier run left
     armed = instance.process.told(WISHGRID_CRASH_POINT=f"{point}:{run.times}")
-    instance.process.kill()
-    for other in others if said.alone else ():
-        other.process.kill()
+    for each in service if said.alone else (instance,):
+        each.process.kill()
     try:
         armed.start()
         await until(lambda: _up(instance, armed), f"{armed.name} is ready", DIES_SECONDS)
@@ -144,12 +172,29 @@ async def crash(place: Installation, point: Point, name: str, chance: random.Ran
             await asyncio.to_thread(_back, *service)
     finally:
         armed.kill()
-    where, towns = installation_of(place), load_towns(Path(place.environment["WISHGRID_TOWNS"]))
-    await settled(where, towns)
-    run.violations = await violations(where, towns, load.acknowledged)
-    run.acknowledged, run.duplicates = len(load.acknowledged), await duplicates(where)
-    run.seconds = round(time.monotonic() - began, 1)
     return run
+
+
+async def _lost_reply(place: Installation, load: WholeLoop, chance: random.Random) -> Run:
+    """Nobody dies: the server breaks the connection instead of storing a flush of commits, twice,
+    for the driver tries again; or it stores the flush and cannot say that a majority has it."""
+    service, times = chance.choice(WRITING), chance.randint(1, 6)
+    how = chance.choice(({"closeConnection": True}, {"writeConcernError": _NOBODY_KNOWS}))
+    namespace = f"{place.environment['WISHGRID_DATABASE_PREFIX']}_{service}.{COMMITS}"
+    data = {"failCommands": ["insert"], "namespace": namespace, **how}
+    mongo = connect(place.servers.mongo)
+    fault = {"configureFailPoint": "failCommand"}
+    try:
+        async with load.running():
+            mode = {"times": 2 * times}
+            set_ = await mongo.admin.command({**fault, "mode": mode, "data": data})
+            entered = set_["count"] + 2 * times
+            wait = {"waitForFailPoint": "failCommand", "timesEntered": entered}
+            await mongo.admin.command({**wait, "maxTimeMS": int(DIES_SECONDS * 1000)})
+    finally:
+        await mongo.admin.command({**fault, "mode": "off"})
+        mongo.close()
+    return Run(LOST_REPLY, f"{service} ({', '.join(how)})", times)
 
 
 async def _death(

@@ -5,6 +5,7 @@ Whoever gets no answer, or a 503, sends the same again under the same key until 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -34,18 +35,29 @@ class Unexpected(AssertionError):
     """An answer that load of this kind never gets from a sound installation."""
 
 
+class _GaveUp(Exception):
+    """Nobody answers any more, though everybody should be back."""
+
+
 class WholeLoop:
     """Some chains of stories side by side; each begins the next until it is told to stop."""
 
-    def __init__(self, place: Installation, name: str, chains: int = 4) -> None:
+    def __init__(
+        self, place: Installation, name: str, *, chains: int = 4, patience: float = 120.0
+    ) -> None:
+        """`patience`: seconds after its end within which all that was begun must be answered."""
         self._place = place
         self._name = name
         self._chains = chains
         self._stop = asyncio.Event()
         self._turn = 0
+        self._patience = patience
+        self._ended_at: float | None = None
         folder = place.secrets.folder
         self._secrets = installation_keys(folder / "master.key", folder / "index.key")
         self.acknowledged: list[Acknowledged] = []
+        self.unanswered: list[str] = []
+        """What nobody answered, one sentence each."""
 
     @contextlib.asynccontextmanager
     async def running(self, *, events: bool = False) -> AsyncIterator[None]:
@@ -60,13 +72,20 @@ class WholeLoop:
                 yield
             finally:
                 self._stop.set()
+                self._ended_at = time.monotonic()
+
+    def _gave_up(self) -> bool:
+        return self._ended_at is not None and time.monotonic() - self._ended_at > self._patience
 
     async def _chain(self, http: httpx.AsyncClient, n: int) -> None:
         told = 0
         while not self._stop.is_set():
             told += 1
             # Each story has a resident of its own: there is a key to be made for each.
-            await self._story(http, f"{self._name}-{n}-{told}")
+            try:
+                await self._story(http, f"{self._name}-{n}-{told}")
+            except _GaveUp as unanswered:
+                self.unanswered.append(str(unanswered))
 
     async def _story(self, http: httpx.AsyncClient, name: str) -> None:
         resident = (Role.RESIDENT, f"wx-{name}")
@@ -98,7 +117,7 @@ class WholeLoop:
         service = _SAID_TO.get(verb, "dispatch")
         headers = {"Authorization": f"Bearer {self._token(*who)}", "Idempotency-Key": key}
         params = {} if at_least is None else {"at_least": at_least}
-        while True:
+        while not self._gave_up():
             self._turn += 1
             url = self._place.url(service, self._turn) + path
             try:
@@ -114,6 +133,7 @@ class WholeLoop:
             said: dict[str, Any] = answer.json()
             self._note(said["position"], self._command(*who, verb, key, said["said"]))
             return said
+        raise _GaveUp(f"{verb} of {key} was not answered within {self._patience:g} s")
 
     async def _partner(self) -> None:
         """A matter and a report on it, again and again; at the end each has its answer."""

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.topics import Topic, ensure_topics
 from services.dispatch.commands import CaseCommand, TakeRating
 from services.dispatch.policies import react
+from shared.contracts.base import ActorId
 from shared.contracts.dispatch import CaseOpened
 from shared.contracts.intake import WishRated
 from shared.contracts.recorded import Recorded, stream_id, to_wire
@@ -31,6 +32,7 @@ from tests.conftest import (
     until,
     whole_story,
 )
+from tests.partner import record
 from tests.shared.desk import Desk, Handle, wishes
 
 pytestmark = pytest.mark.stack
@@ -208,6 +210,25 @@ async def test_a_refusal_is_kept_and_not_judged_again(
     assert desk.asked[TakeRating] == judged
     assert await desk.home["issues"].count_documents({}) == 1
     assert await desk.commits() == 1
+
+
+async def test_what_one_target_refuses_is_decided_by_the_other(desk: Desk) -> None:
+    """The command's id names its target: what is refused once is not judged again, elsewhere it
+    was never judged."""
+    unopened, other = (stream_id("case", new_story()) for _ in range(2))
+
+    def both(recorded: Recorded, town: Town) -> tuple[Reaction[CaseCommand], ...]:
+        (opening,) = react(recorded, town)
+        rating = TakeRating(ActorId("policy:both"), recorded.version, resolved=True)
+        return Reaction("both", unopened, rating), Reaction("both", other, opening.command)
+
+    desk.policy = both
+    (submission,) = wishes(1)
+    key, value, headers = to_wire(submission)
+    await desk.reactions().on_batch([record(value, headers, key=key)])
+    (issue,) = await desk.home["issues"].find().to_list(None)
+    assert (issue["stream"], await desk.commits()) == (unopened, 1)
+    assert [type(fact) for fact in (await desk.store.load(other)).facts] == [CaseOpened]
 
 
 async def test_a_policy_that_raises_parks_its_story_and_the_others_flow(
