@@ -20,6 +20,7 @@ TOPIC_ALREADY_EXISTS = 36
 LEADER_SECONDS = 30.0
 PARTITIONS = "partitions"
 REPLICATION = "replication factor"
+IN_SYNC = "min.insync.replicas"
 POLL_SECONDS = 0.1
 
 
@@ -40,6 +41,12 @@ class Topic:
             "cleanup.policy": self.cleanup_policy,
             "compression.type": self.compression,
         }
+
+
+def in_sync(copies: int) -> int:
+    """How many of so many copies must have a record before it is acknowledged: a majority, so
+    that what was acknowledged is still there when one broker is lost for good."""
+    return copies // 2 + 1
 
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -142,7 +149,12 @@ async def _create(
     if not missing:
         return ()
     requests = [
-        NewTopic(name, topic.partitions, replication, topic_configs=topic.configs())
+        NewTopic(
+            name,
+            topic.partitions,
+            replication,
+            topic_configs={**topic.configs(), IN_SYNC: str(in_sync(replication))},
+        )
         for name, topic in missing.items()
     ]
     answer = await admin.create_topics(requests)
@@ -182,7 +194,9 @@ async def _configs(
     admin: AIOKafkaAdminClient, wanted: Mapping[str, Topic]
 ) -> dict[str, dict[str, str]]:
     asked = [
-        ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(topic.configs()))
+        ConfigResource(
+            ConfigResourceType.TOPIC, name, configs=dict.fromkeys((*topic.configs(), IN_SYNC))
+        )
         for name, topic in wanted.items()
     ]
     return {
@@ -202,10 +216,12 @@ def _differences(
     configs: Mapping[str, str],
 ) -> list[Difference]:
     copies = min(len(each["replicas"]) for each in found["partitions"])
+    together = int(configs.get(IN_SYNC, 1))
     settings = {
         PARTITIONS: (str(len(found["partitions"])), str(topic.partitions)),
-        # More copies than asked for are no fault.
+        # More than asked for is no fault.
         REPLICATION: (str(copies), str(max(copies, replication))),
+        IN_SYNC: (str(together), str(max(together, in_sync(copies)))),
     }
     settings |= {key: (configs.get(key, "unset"), value) for key, value in topic.configs().items()}
     return [

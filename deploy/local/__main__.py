@@ -1,4 +1,4 @@
-"""Runs both servers in the foreground until Ctrl-C: `python -m deploy.local`; see `--help`."""
+"""Runs Kafka and MongoDB in the foreground until Ctrl-C: `python -m deploy.local`; see `--help`."""
 
 import argparse
 import signal
@@ -14,14 +14,18 @@ LOOK_SECONDS = 1.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Start both, print their addresses as shell exports, end both on Ctrl-C or SIGTERM."""
+    """Start them, print their addresses as shell exports, end all on Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     parser.add_argument("--folder", type=Path, help="keep data and logs here (default: temporary)")
     parser.add_argument("--secure", action="store_true", help="a Kafka with users and rights")
+    parser.add_argument(
+        "--cluster", action="store_true", help="three brokers, a replica set of three"
+    )
     asked = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with servers(asked.folder, secure=asked.secure) as running:
+        nodes = 3 if asked.cluster else 1
+        with servers(asked.folder, secure=asked.secure, nodes=nodes) as running:
             print(f"export WISHGRID_KAFKA='{running.kafka}'", flush=True)
             print(f"export WISHGRID_MONGO='{running.mongo}'", flush=True)
             if running.passwords is not None:
@@ -43,7 +47,7 @@ def _tell_users(passwords: Passwords) -> None:
 
 
 def _watch(running: Servers) -> int:
-    owned = [each for each in (running.kafka_server, running.mongo_server) if each]
+    owned = (*running.kafka_servers, *running.mongo_servers)
     while all(each.process.alive() for each in owned):
         signal.sigtimedwait([], LOOK_SECONDS)
     for each in owned:

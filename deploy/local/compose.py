@@ -1,6 +1,8 @@
 """What deploy/docker-compose.yml says of each service: the one truth about how they are run.
 
 Only the keys that file uses are known here, so that a typo in it fails instead of being ignored.
+docker-compose.cluster.yml lies over it: mappings are merged, all else is replaced, as compose does
+where no list is said twice.
 """
 
 import re
@@ -12,6 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 COMPOSE: Final = Path(__file__).parents[1] / "docker-compose.yml"
+CLUSTER: Final = COMPOSE.with_name("docker-compose.cluster.yml")
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<dollar>\$)"
     r"|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<colon>:?)(?P<kind>[-?])(?P<rest>[^${}]*))?\}"
@@ -109,10 +112,15 @@ class _Whole(BaseModel):
     file: _File
 
 
-def read_compose(environment: Mapping[str, str], file: Path = COMPOSE) -> Compose:
-    """The file, its variables filled in from `environment`. Raises Unusable."""
+def read_compose(
+    environment: Mapping[str, str], file: Path = COMPOSE, over: Path | None = None
+) -> Compose:
+    """The file, and `over` laid over it, the variables filled in from `environment`. Raises
+    Unusable."""
     try:
         said = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if over is not None:
+            said = _laid_over(said, _extended(yaml.safe_load(over.read_text("utf-8")), said))
         filled = _each_text(said, lambda text: interpolated(text, environment))
         return _Whole.model_validate({"file": filled}).file
     except yaml.YAMLError as wrong:
@@ -122,6 +130,23 @@ def read_compose(environment: Mapping[str, str], file: Path = COMPOSE) -> Compos
             f"{'.'.join(map(str, error['loc'][1:]))}: {error['msg']}" for error in wrong.errors()
         )
         raise Unusable(f"{file.name}: {places}") from None
+
+
+def _extended(over: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Services that `extends` one of the base file, as what they are."""
+    services = {}
+    for name, service in over["services"].items():
+        own = dict(service)
+        if (extends := own.pop("extends", None)) is not None:
+            own = _laid_over(base["services"][extends["service"]], own)
+        services[name] = own
+    return {**over, "services": services}
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
 
 
 def interpolated(text: str, environment: Mapping[str, str]) -> str:

@@ -1,13 +1,15 @@
-"""One real Kafka node (KRaft, broker and controller in one) on free ports of this machine."""
+"""Real Kafka nodes (KRaft, each broker and controller in one) on free ports of this machine."""
 
 import base64
 import subprocess
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.local.errors import StartFailed
 from deploy.local.jars import CACHE, kafka_jars
-from deploy.local.ports import HOST
+from deploy.local.ports import HOST, nth
 from deploy.local.preflight import java
 from deploy.local.process import Process
 from deploy.local.security import PARTNERS, security_settings
@@ -17,16 +19,20 @@ from deploy.rights.passwords import Passwords
 LOGGING = Path(__file__).with_name("log4j2.properties")
 STARTED = "Kafka Server started"
 CERTIFICATES = "certificates"
+SMALL = ("-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Of several nodes on one machine, and what ends at once: soon up, not fast."""
+PORTS = 3
+"""Of each node: for services, for controllers, and outside."""
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
+node.id={node}
 listeners={listeners}
 advertised.listeners={listeners}
 listener.security.protocol.map={protocols}
 inter.broker.listener.name=SERVICES
 controller.listener.names=CONTROLLER
-controller.quorum.bootstrap.servers={host}:{controller}
+controller.quorum.voters={voters}
 log.dirs={data}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -36,74 +42,101 @@ broker.session.timeout.ms=3000
 # Ten years: a reaction that was off for a while must find its place again.
 offsets.retention.minutes=5256000
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
+min.insync.replicas={in_sync}
 # The default of 128 MB is a quarter of this heap.
 log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-def start_kafka(folder: Path, cache: Path = CACHE, *, passwords: Passwords | None = None) -> Server:
-    """A running Kafka whose data, settings and log are in `folder`; its address is `host:port`.
+def start_kafka(
+    folder: Path, cache: Path = CACHE, *, passwords: Passwords | None = None, nodes: int = 1
+) -> tuple[Server, ...]:
+    """The running nodes of one Kafka; the address of each is `host:port`. Data, settings and log
+    are in `folder`, those of the second node in `folder`-2.
 
-    With `passwords` (the admin's made) it lets nobody in without one, and has an address outside
+    With `passwords` (the admin's made) it lets nobody in without one, and has addresses outside
     of it for partners.
     """
-    argv = [
+    java_argv = [
         java(),
-        "-Xmx512m",
+        *(("-Xmx512m",) if nodes == 1 else SMALL),
         *([] if passwords is None else [f"-Djava.security.auth.login.config={passwords.jaas}"]),
         f"-Dlog4j2.configurationFile={LOGGING}",
         "-cp",
         f"{kafka_jars(cache)}/*",
     ]
-    folder.mkdir(parents=True, exist_ok=True)
+    folders = [nth(folder, n) for n in range(nodes)]
 
-    def build(ports: tuple[int, ...]) -> Server:
-        settings = _settings(folder, *ports, secure=passwords is not None)
-        _format(argv, folder, settings)
-        run = [*argv, "kafka.Kafka", str(settings)]
-        process = Process("kafka", run, None, folder / "kafka.log", folder)
+    def build(ports: tuple[int, ...]) -> tuple[Server, ...]:
+        each = [ports[n : n + PORTS] for n in range(0, len(ports), PORTS)]
+        settings = _settings(folders, each, secure=passwords is not None)
+        _format(java_argv, settings)
+        return tuple(map(node, settings, each))
+
+    def node(settings: Path, ports: tuple[int, ...]) -> Server:
+        home = settings.parent
+        argv = [*java_argv, "kafka.Kafka", str(settings)]
+        process = Process(home.name, argv, None, home / "kafka.log", home)
         outside = None if passwords is None else f"{HOST}:{ports[2]}"
         return Server(f"{HOST}:{ports[0]}", process, lambda: STARTED in process.said(), outside)
 
-    return started(build, ports=3)
+    return started(build, ports=PORTS * nodes)
 
 
-def _settings(folder: Path, *ports: int, secure: bool) -> Path:
-    path = folder / "server.properties"
+def _settings(
+    folders: Sequence[Path], ports: Sequence[tuple[int, ...]], *, secure: bool
+) -> list[Path]:
+    """The file of settings of each node."""
     protocol = "SASL_PLAINTEXT" if secure else "PLAINTEXT"
     protocols = {"SERVICES": protocol, "CONTROLLER": protocol}
     more: dict[str, str] = {}
     if secure:
         protocols[PARTNERS] = "SASL_SSL"
-        more = security_settings(folder / CERTIFICATES, HOST)
-    places = zip(protocols, ports, strict=False)
-    text = PROPERTIES.format(
-        host=HOST,
-        controller=ports[1],
-        data=(folder / "data").absolute(),
-        listeners=",".join(f"{name}://{HOST}:{port}" for name, port in places),
-        protocols=",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
-    )
-    lines = [f"{name}={value}\n" for name, value in more.items()]
-    path.write_text(text + "".join(lines), encoding="utf-8")
-    return path
+        more = security_settings(folders[0] / CERTIFICATES, HOST)
+    copies = min(len(folders), 3)
+    shared = {
+        "protocols": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+        "voters": ",".join(f"{n}@{HOST}:{own[1]}" for n, own in enumerate(ports, 1)),
+        "copies": copies,
+        "in_sync": copies // 2 + 1,
+    }
+
+    def written(node: int, folder: Path, own: tuple[int, ...]) -> Path:
+        places = zip(protocols, own, strict=False)
+        listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in places)
+        data = (folder / "data").absolute()
+        text = PROPERTIES.format(node=node, listeners=listeners, data=data, **shared)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "server.properties"
+        lines = "".join(f"{name}={value}\n" for name, value in more.items())
+        path.write_text(text + lines, encoding="utf-8")
+        return path
+
+    return [written(n, *each) for n, each in enumerate(zip(folders, ports, strict=True), 1)]
 
 
-def _format(java_argv: list[str], folder: Path, settings: Path) -> None:
-    if (folder / "data" / "meta.properties").exists():
-        return
-    tool = [*java_argv, "kafka.tools.StorageTool", "format", "--standalone"]
-    argv = [*tool, f"--cluster-id={_cluster_id()}", "--config", str(settings)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise StartFailed(f"Kafka's storage in {folder} could not be formatted:\n{last}")
+def _format(java_argv: Sequence[str], settings: Sequence[Path]) -> None:
+    """Make the storage of each node, one cluster's, unless it is there from an earlier run."""
+    cluster = _cluster_id()
+
+    def one(path: Path) -> None:
+        if (path.parent / "data" / "meta.properties").exists():
+            return
+        tool = [*java_argv, *SMALL, "kafka.tools.StorageTool", "format"]
+        argv = [*tool, f"--cluster-id={cluster}", "--config", str(path)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+            raise StartFailed(f"Kafka's storage in {path.parent} could not be formatted:\n{last}")
+
+    with ThreadPoolExecutor(len(settings)) as pool:
+        list(pool.map(one, settings))
 
 
 def _cluster_id() -> str:

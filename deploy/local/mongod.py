@@ -1,17 +1,17 @@
-"""One real mongod, the only member and so the primary of a replica set, on a free port."""
+"""Real mongods on free ports, members of one replica set: a single one, its primary, or more."""
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from deploy.local.errors import InstallFirst
-from deploy.local.ports import HOST, taken
+from deploy.local.ports import HOST, nth, taken
 from deploy.local.preflight import require_libraries
 from deploy.local.process import Process
 from deploy.local.server import Server, started
@@ -23,28 +23,53 @@ WHEEL_FILE = "fiftyone/db/bin/mongod"
 OPTIONS = (
     *("--replSet", REPLICA_SET),
     *("--bind_ip", HOST),
-    *("--wiredTigerCacheSizeGB", "1"),
     *("--setParameter", "transactionLifetimeLimitSeconds=20"),
     *("--setParameter", "enableTestCommands=1"),
     "--nounixsocket",
 )
 
 
+ELECTION: Final = {"electionTimeoutMillis": 5000, "heartbeatIntervalMillis": 1000}
+"""How soon a primary that died is missed; the compose file of the cluster says the same."""
+
+
 def start_mongod(folder: Path) -> Server:
-    """A running primary whose data and log are in `folder`; its address is a `mongodb://` URI."""
+    """A running primary without others."""
+    (server,) = start_members(folder)
+    return server
+
+
+def start_members(folder: Path, members: int = 1) -> tuple[Server, ...]:
+    """A replica set that has a primary. Data and logs are in `folder`, those of the second member
+    in `folder`-2. The address of each is a `mongodb://` URI; `together` makes one of them."""
     program = mongod_program()
     require_libraries(program)
-    data = folder / "data"
-    data.mkdir(parents=True, exist_ok=True)
+    cache = ("--wiredTigerCacheSizeGB", "1" if members == 1 else "0.25")
 
-    def build(ports: tuple[int, ...]) -> Server:
-        (port,) = ports
-        argv = [str(program), *OPTIONS, "--port", str(port), "--dbpath", str(data.absolute())]
-        process = Process("mongod", argv, None, folder / "mongod.log", folder)
-        uri = f"mongodb://{HOST}:{port}/?replicaSet={REPLICA_SET}"
-        return Server(uri, process, lambda: taken(port) and is_primary(port))
+    def build(ports: tuple[int, ...]) -> tuple[Server, ...]:
+        hosts = [f"{HOST}:{port}" for port in ports]
+        return tuple(member(n, port, hosts) for n, port in enumerate(ports))
 
-    return started(build, ports=1)
+    def member(n: int, port: int, hosts: Sequence[str]) -> Server:
+        home = nth(folder, n)
+        data = home / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        places = ("--port", str(port), "--dbpath", str(data.absolute()))
+        argv = [str(program), *OPTIONS, *cache, *places]
+        process = Process(home.name, argv, None, home / "mongod.log", home)
+        founded_by = hosts if n == 0 else ()
+        return Server(_uri(hosts[n]), process, lambda: taken(port) and is_member(port, founded_by))
+
+    return started(build, ports=members)
+
+
+def together(members: Sequence[Server]) -> str:
+    """The URI of the set they are members of."""
+    return _uri(*(each.address.removeprefix("mongodb://").partition("/")[0] for each in members))
+
+
+def _uri(*hosts: str) -> str:
+    return f"mongodb://{','.join(hosts)}/?replicaSet={REPLICA_SET}"
 
 
 def mongod_program() -> Path:
@@ -64,33 +89,34 @@ def mongod_program() -> Path:
     return program
 
 
-def is_primary(port: int) -> bool:
-    """Does the mongod there take writes? Makes it a replica set of one if it is not that yet."""
+def is_member(port: int, hosts: Sequence[str] = ()) -> bool:
+    """Is the mongod there the primary, or a secondary of one that it knows? Makes `hosts` a
+    replica set if they are none yet."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         HOST, port, directConnection=True, serverSelectionTimeoutMS=500
     )
     with client:
         try:
             hello = client.admin.command("hello")
-            if not hello["isWritablePrimary"]:
-                _make_member(client, f"{HOST}:{port}", hello)
-            return bool(hello["isWritablePrimary"])
+            if hosts and "setName" not in hello:
+                _found(client, hosts)
+            follows = hello["secondary"] and hello.get("primary") not in (None, hello["me"])
+            return bool(hello["isWritablePrimary"] or follows)
         except (ConnectionFailure, OperationFailure):
             return False  # still starting, or electing: asked again
 
 
-def _make_member(
-    client: MongoClient[dict[str, Any]], host: str, hello: Mapping[str, object]
-) -> None:
-    if "setName" in hello:
-        return  # a member, soon the primary
-    config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": host}]}
+def _found(client: MongoClient[dict[str, Any]], hosts: Sequence[str]) -> None:
+    members = [{"_id": n, "host": host} for n, host in enumerate(hosts)]
+    config = {"_id": REPLICA_SET, "members": members, "settings": ELECTION}
     known = client.admin.command("replSetGetConfig", check=False)
     if "config" not in known:
         client.admin.command("replSetInitiate", config)
-    elif known["config"]["members"][0]["host"] != host:
-        # Data kept from a run on another port.
+    elif [each["host"] for each in known["config"]["members"]] != list(hosts):
+        # Data kept from a run on other ports.
         version = known["config"]["version"] + 1
         client.admin.command(
-            "replSetReconfig", {**known["config"], **config, "version": version}, force=True
+            "replSetReconfig",
+            {**known["config"], "members": members, "version": version},
+            force=True,
         )

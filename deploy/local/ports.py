@@ -1,7 +1,8 @@
-"""Ports on the loopback interface."""
+"""Ports on the loopback interface, and folders: where servers of this machine are."""
 
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
 HOST = "127.0.0.1"
 
@@ -24,3 +25,8 @@ def taken(port: int) -> bool:
         except OSError:
             return True
         return False
+
+
+def nth(folder: Path, n: int) -> Path:
+    """The folder of the n-th server (from 0) of those that are one: the first has `folder`."""
+    return folder if n == 0 else folder.with_name(f"{folder.name}-{n + 1}")

@@ -1,6 +1,6 @@
 """A server under test: where it answers, and how to hurt it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deploy.local.errors import StartFailed
@@ -8,7 +8,7 @@ from deploy.local.ports import free_ports, taken
 from deploy.local.process import Process
 
 ATTEMPTS = 3
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,7 @@ class Server:
 
     def start(self) -> None:
         """Start it and return when it takes requests."""
-        self.process.start()
-        try:
-            self.process.wait_until(self.ready, READY_SECONDS)
-        except BaseException:
-            self.process.kill()
-            raise
+        start_together((self,))
 
     def kill(self) -> None:
         """End it the hard way (SIGKILL)."""
@@ -44,16 +39,32 @@ class Server:
         self.process.terminate()
 
 
-def started(build: Callable[[tuple[int, ...]], Server], ports: int) -> Server:
-    """The server `build` makes for so many free ports, started; new ports if one got taken."""
+def start_together(servers: Sequence[Server]) -> None:
+    """Start them and return when all take requests: one of several may do so only beside others.
+    None is left running when one fails."""
+    try:
+        for server in servers:
+            server.process.start()
+        for server in servers:
+            server.process.wait_until(server.ready, READY_SECONDS)
+    except BaseException:
+        for server in servers:
+            server.kill()
+        raise
+
+
+def started(
+    build: Callable[[tuple[int, ...]], tuple[Server, ...]], ports: int
+) -> tuple[Server, ...]:
+    """The servers `build` makes for so many free ports, started; new ports if one got taken."""
     for attempt in range(ATTEMPTS):
         chosen = free_ports(ports)
-        server = build(chosen)
+        servers = build(chosen)
         try:
-            server.start()
+            start_together(servers)
         except StartFailed:
             if attempt + 1 == ATTEMPTS or not any(taken(port) for port in chosen):
                 raise
         else:
-            return server
+            return servers
     raise AssertionError("unreachable")
