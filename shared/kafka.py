@@ -98,7 +98,7 @@ def broker(kafka: KafkaAccess, client_id: str) -> KafkaBroker:
     """
     read_every_name()
     return KafkaBroker(
-        kafka.servers,
+        kafka.servers.split(","),  # it takes a text for one server, whatever is in it
         security=kafka.security(),
         client_id=client_id,
         allow_auto_create_topics=False,

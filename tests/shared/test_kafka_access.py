@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from faststream.kafka.security import parse_security
 
+from shared.kafka import broker
 from shared.kafka_access import KafkaAccess, access_in, kafka_access
 
 CA = Path(ssl.get_default_verify_paths().openssl_cafile)
@@ -80,3 +81,9 @@ def test_the_environment_says_it_by_the_names_of_the_settings(password_file: Pat
         "there:1"
     )
     assert access_in({}) is None
+
+
+def test_a_service_knows_each_of_several_brokers() -> None:
+    """FastStream took `a:1,b:2` for one address: no service could join a Kafka of several."""
+    joins = broker(KafkaAccess("a:1,b:2"), "wishgrid-test")
+    assert joins.specification.url == ["a:1", "b:2"]
