@@ -136,11 +136,12 @@ class GroupInsert:
 
 
 def _outcomes(failed: BulkWriteError, count: int) -> dict[int, BaseException]:
-    """What went wrong, by place in the flush. A late journal makes all the others unknown."""
+    """What went wrong, by place in the flush. Where a majority did not answer in time all are
+    unknown: what took an `_id` may itself be undone, and cannot be read yet."""
     details = failed.details
-    errors: dict[int, BaseException] = {}
     if details.get("writeConcernErrors"):
-        errors = dict.fromkeys(range(count), OutcomeUnknown())
+        return dict.fromkeys(range(count), OutcomeUnknown())
+    errors: dict[int, BaseException] = {}
     for error in details.get("writeErrors", []):
         taken = error["code"] == DUPLICATE_KEY
         errors[error["index"]] = AlreadyThere() if taken else OutcomeUnknown()
