@@ -30,7 +30,7 @@ from shared.town import load_towns
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("intake", "dispatch", "projections")
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from deploy.local.process import Process
 from deploy.local.security import PARTNERS, security_settings
 from deploy.local.server import Server, started
 from deploy.rights.passwords import Passwords
+from deploy.topics import in_sync
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 STARTED = "Kafka Server started"
@@ -24,34 +25,34 @@ SMALL = ("-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 PORTS = 3
 """Of each node: for services, for controllers, and outside."""
 
-PROPERTIES = """\
-process.roles=broker,controller
-node.id={node}
-listeners={listeners}
-advertised.listeners={listeners}
-listener.security.protocol.map={protocols}
-inter.broker.listener.name=SERVICES
-controller.listener.names=CONTROLLER
-controller.quorum.voters={voters}
-log.dirs={data}
-auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-# A killed broker may come back only when its old session is over (9 s by default).
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
-# Ten years: a reaction that was off for a while must find its place again.
-offsets.retention.minutes=5256000
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor={copies}
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor={copies}
-transaction.state.log.min.isr={in_sync}
-share.coordinator.state.topic.replication.factor={copies}
-share.coordinator.state.topic.min.isr={in_sync}
-min.insync.replicas={in_sync}
-# The default of 128 MB is a quarter of this heap.
-log.cleaner.dedupe.buffer.size=16777216
-"""
+
+def common_settings(nodes: int) -> dict[str, str]:
+    """What is the same on each of so many nodes, by Kafka's names: every record has up to three
+    copies, and is acknowledged when a majority has it."""
+    copies = min(nodes, 3)
+    majority = in_sync(copies)
+    return {
+        "process.roles": "broker,controller",
+        "inter.broker.listener.name": "SERVICES",
+        "controller.listener.names": "CONTROLLER",
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        # A killed broker may come back only when its old session is over (9 s by default).
+        "broker.heartbeat.interval.ms": "500",
+        "broker.session.timeout.ms": "3000",
+        # Ten years: a reaction that was off for a while must find its place again.
+        "offsets.retention.minutes": "5256000",
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": f"{copies}",
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": f"{copies}",
+        "transaction.state.log.min.isr": f"{majority}",
+        "share.coordinator.state.topic.replication.factor": f"{copies}",
+        "share.coordinator.state.topic.min.isr": f"{majority}",
+        "min.insync.replicas": f"{majority}",
+        # The default of 128 MB is a quarter of this heap.
+        "log.cleaner.dedupe.buffer.size": "16777216",
+    }
 
 
 def start_kafka(
@@ -99,23 +100,29 @@ def _settings(
     if secure:
         protocols[PARTNERS] = "SASL_SSL"
         more = security_settings(folders[0] / CERTIFICATES, HOST)
-    copies = min(len(folders), 3)
-    shared = {
-        "protocols": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
-        "voters": ",".join(f"{n}@{HOST}:{own[1]}" for n, own in enumerate(ports, 1)),
-        "copies": copies,
-        "in_sync": copies // 2 + 1,
+    common = {
+        **common_settings(len(folders)),
+        "listener.security.protocol.map": ",".join(map(":".join, protocols.items())),
+        "controller.quorum.voters": ",".join(
+            f"{n}@{HOST}:{own[1]}" for n, own in enumerate(ports, 1)
+        ),
+        **more,
     }
 
     def written(node: int, folder: Path, own: tuple[int, ...]) -> Path:
         places = zip(protocols, own, strict=False)
         listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in places)
-        data = (folder / "data").absolute()
-        text = PROPERTIES.format(node=node, listeners=listeners, data=data, **shared)
+        settings = {
+            **common,
+            "node.id": f"{node}",
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "log.dirs": f"{(folder / 'data').absolute()}",
+        }
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "server.properties"
-        lines = "".join(f"{name}={value}\n" for name, value in more.items())
-        path.write_text(text + lines, encoding="utf-8")
+        lines = (f"{name}={value}\n" for name, value in settings.items())
+        path.write_text("".join(lines), encoding="utf-8")
         return path
 
     return [written(n, *each) for n, each in enumerate(zip(folders, ports, strict=True), 1)]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from deploy.cli.main import app
 from deploy.local.compose import (
+    CLUSTER,
     COMPOSE,
     Compose,
     Service,
@@ -19,6 +20,8 @@ from deploy.local.compose import (
     read_compose,
 )
 from deploy.local.installation import SERVICES, argv_and_environment
+from deploy.local.kafka import common_settings
+from deploy.local.mongod import ELECTION
 from deploy.rights.passwords import CLIENT, JAAS, Passwords
 from deploy.rights.table import ADMIN, users
 from shared.settings import Settings
@@ -326,3 +329,109 @@ def test_the_file_is_what_yaml_says_it_is(compose: Compose) -> None:
     """What is read here is what compose itself would see: nothing but `x-` is left out."""
     whole = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     assert {key for key in whole if not key.startswith("x-")} == set(type(compose).model_fields)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Compose:
+    return read_compose(GIVEN, over=CLUSTER)
+
+
+NODES = {"kafka": ["kafka", "kafka-2", "kafka-3"], "mongo": ["mongo", "mongo-2", "mongo-3"]}
+
+
+def test_the_cluster_is_the_same_installation_on_three_of_each_server(
+    compose: Compose, cluster: Compose
+) -> None:
+    more = {name for names in NODES.values() for name in names[1:]}
+    assert cluster.services.keys() == compose.services.keys() | more
+    where = {"WISHGRID_KAFKA", "WISHGRID_MONGO"}
+    for name in (*OURS, *JOBS, *BY_HAND):
+        one, many = compose.services[name], cluster.services[name]
+        differs = {k for k, v in many.environment.items() if one.environment[k] != v}
+        assert differs == where & one.environment.keys()
+        assert many.secrets == one.secrets
+        assert many.image == one.image
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_knows_all_servers_of_the_cluster_and_waits_for_them(
+    cluster: Compose, name: str
+) -> None:
+    said = cluster.services[name]
+    assert said.environment["WISHGRID_KAFKA"].split(",") == [f"{n}:9092" for n in NODES["kafka"]]
+    hosts = ",".join(f"{n}:27017" for n in NODES["mongo"])
+    assert said.environment["WISHGRID_MONGO"] == f"mongodb://{hosts}/?replicaSet=rs0"
+    assert said.depends_on.keys() == {*NODES["kafka"], *NODES["mongo"], "topics"}
+
+
+def test_each_broker_is_itself_and_keeps_its_own_data(cluster: Compose) -> None:
+    brokers = [cluster.services[name] for name in NODES["kafka"]]
+    voters = ",".join(f"{n}@{name}:9093" for n, name in enumerate(NODES["kafka"], 1))
+    for n, (name, broker) in enumerate(zip(NODES["kafka"], brokers, strict=True), 1):
+        said = broker.environment
+        assert said["KAFKA_NODE_ID"] == str(n)
+        assert said["KAFKA_ADVERTISED_LISTENERS"] == f"SERVICES://{name}:9092"
+        assert said["KAFKA_CONTROLLER_QUORUM_VOTERS"] == voters
+        assert said["KAFKA_SUPER_USERS"] == f"User:{ADMIN}"
+        assert broker.volumes == (f"{name}:/var/lib/kafka/data",)
+    assert len({broker.environment["CLUSTER_ID"] for broker in brokers}) == 1
+    volumes = [
+        v.split(":")[0]
+        for n in (*NODES["kafka"], *NODES["mongo"])
+        for v in cluster.services[n].volumes
+    ]
+    assert sorted(volumes) == sorted(cluster.volumes)
+
+
+def test_the_cluster_of_this_machine_is_set_up_as_the_one_of_the_file(cluster: Compose) -> None:
+    """What is rehearsed is what is told to operators."""
+    said = cluster.services["kafka-2"].environment
+    here = common_settings(3)
+    wanted = {
+        key.removeprefix("KAFKA_").lower().replace("_", "."): value
+        for key, value in said.items()
+        if re.search("REPLICA|_ISR|INSYNC|BROKER_(HEARTBEAT|SESSION)|RETENTION|AUTO_CREATE", key)
+    }
+    assert len(wanted) == 10
+    assert wanted.items() <= here.items()
+    assert {here[key] for key in wanted if key.endswith("replication.factor")} == {"3"}
+    assert {here[key] for key in wanted if "isr" in key or "insync" in key} == {"2"}
+    begins = cluster.services["mongo"].healthcheck
+    assert begins is not None
+    told = re.search(r"rs\.initiate\((.+)\) }", begins.test[-1])
+    assert told is not None
+    config = yaml.safe_load(told[1])
+    assert config["settings"] == ELECTION
+    assert [each["host"] for each in config["members"]] == [f"{n}:27017" for n in NODES["mongo"]]
+    assert cluster.services["topics"].command == ("wishgrid", "topics", "--replication", "3")
+    assert {cluster.services[name].command for name in NODES["mongo"]} == {
+        cluster.services["mongo"].command
+    }
+
+
+def test_what_lies_over_the_file_says_nothing_compose_would_add_to_a_list(
+    compose: Compose,
+) -> None:
+    """Compose appends to some lists; here a list replaces the one below it. Only volumes of a
+    service of its own are said again, and those compose replaces too, by where they are mounted."""
+    over = yaml.safe_load(CLUSTER.read_text(encoding="utf-8"))
+    lists = {
+        (name, key)
+        for name, said in over["services"].items()
+        for key, value in said.items()
+        if isinstance(value, list) and key != "command"
+    }
+    added = [*NODES["kafka"][1:], *NODES["mongo"][1:]]
+    assert lists == {(name, "volumes") for name in added}
+    for name in added:
+        base = compose.services[over["services"][name]["extends"]["service"]]
+        mounted = [volume.split(":")[1] for volume in over["services"][name]["volumes"]]
+        assert mounted == [volume.split(":")[1] for volume in base.volumes]
+        assert over["services"][name]["extends"]["file"] == COMPOSE.name
+
+
+def test_a_typo_in_what_lies_over_it_fails_too(tmp_path: Path) -> None:
+    file = tmp_path / "over.yml"
+    file.write_text("services:\n  kafka-2:\n    extends: {service: kafka}\n    volume: []\n")
+    with pytest.raises(Unusable, match=r"kafka-2\.volume"):
+        read_compose(GIVEN, over=file)
