@@ -68,12 +68,12 @@ def _runs(running: Servers, folder: Path, point: str, given: argparse.Namespace)
         settings=SETTINGS,
     ) as place:
         for n in range(1, given.runs + 1):
-            yield asyncio.run(rehearsed(place, point, f"{point}-{n}", chance, given.patience))
+            yield asyncio.run(rehearsed(place, [point], f"{point}-{n}", chance, given.patience))
 
 
 def _say(run: Run) -> None:
     print(
-        f"{run.point}:{run.times} in {run.instance}: {run.acknowledged} acknowledged, "
+        f"{', '.join(run.where)}: {run.acknowledged} acknowledged, "
         f"{run.duplicates} duplicates so far, {len(run.violations)} violations, {run.seconds} s",
         flush=True,
     )

@@ -8,7 +8,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from pymongo.errors import ExecutionTimeout
 
 from deploy import lag
 from deploy.local.installation import Installation, Instance
@@ -25,7 +26,7 @@ from services.projections.build import Build
 from services.projections.roll import KEPT, Roll
 from shared.crash import Point
 from shared.kafka import FACTS
-from shared.mongo import connect, database
+from shared.mongo import Client, connect, database
 from shared.mongo_store import COMMITS
 from shared.town import load_towns
 from tests.chaos.oracle import Restless, duplicates, settled, violations
@@ -64,8 +65,8 @@ class Run:
     """What came of one run."""
 
     point: str
-    instance: str
-    times: int
+    where: list[str] = field(default_factory=list)
+    """Each point with the time it was reached, and the instance that died there."""
     seconds: float = 0.0
     acknowledged: int = 0
     duplicates: int = 0
@@ -124,25 +125,34 @@ PLACES: Final[dict[Point, Place]] = {
     "key-created": Place(("intake",), 6),
 }
 """Every crash point there is."""
+ROUNDS: Final = (
+    ("key-created", "decided", "projection-open"),
+    ("batch-half-judged", "committed-before-publish", "generation-flip"),
+    ("stored", "batch-half-reacted", "projection-committed"),
+    ("batch-half-sent", "published-before-token", "in-rebalance"),
+    (LOST_REPLY,),
+)
+"""Each point once, some at a time; what only one service can reach is named first."""
 
 
 async def rehearsed(
     place: Installation,
-    point: str,
+    points: Sequence[str],
     name: str,
     chance: random.Random,
     patience: float = PATIENCE_SECONDS,
 ) -> Run:
-    """One run at a crash point, or of lost replies; `name` is unique in the installation. Raises
-    AssertionError when the point was never reached, the process ended otherwise, or an answer was
-    none of those expected."""
+    """One run at some crash points, each in a service of its own, or of lost replies; `name` is
+    unique in the installation. Raises AssertionError when a point was never reached, a process
+    ended otherwise, or an answer was none of those expected."""
     began = time.monotonic()
     await asyncio.to_thread(_back, *place.instances())  # whatever an earlier run left
     load = WholeLoop(place, name, patience=patience)
-    if point == LOST_REPLY:
-        run = await _lost_reply(place, load, chance)
+    run = Run(" + ".join(points))
+    if list(points) == [LOST_REPLY]:
+        await _lost_reply(place, load, run, chance)
     else:
-        run = await _crash(place, load, cast(Point, point), chance)
+        await _crash(place, load, run, _armed(place, cast(Sequence[Point], points), chance))
     where, towns = installation_of(place), load_towns(Path(place.environment["WISHGRID_TOWNS"]))
     run.violations += load.unanswered
     try:
@@ -155,68 +165,105 @@ async def rehearsed(
     return run
 
 
-async def _crash(place: Installation, load: WholeLoop, point: Point, chance: random.Random) -> Run:
-    """The service is started with the point armed, dies there under load, and comes back."""
-    said = PLACES[point]
-    service = place.services[chance.choice(said.services)]
-    instance = chance.choice(service)
-    run = Run(point, instance.process.name, chance.randint(1, said.most))
-    armed = instance.process.told(WISHGRID_CRASH_POINT=f"{point}:{run.times}")
-    for each in service if said.alone else (instance,):
-        each.process.kill()
+@dataclass(frozen=True)
+class _Armed:
+    """An instance that is to die at a point, and all instances of its service."""
+
+    at: Place
+    text: str
+    instance: Instance
+    service: tuple[Instance, ...]
+    process: Process
+
+    def start(self) -> None:
+        """End it in peace and start it armed; alone of its service, if it must be."""
+        for each in self.service if self.at.alone else (self.instance,):
+            each.process.terminate()
+        self.process.start()
+
+    async def up(self) -> bool:
+        """It is ready, or came to the point even before."""
+        if self.process.returncode() is not None:
+            return True
+        return await asyncio.to_thread(self.instance.ready)
+
+
+def _armed(place: Installation, points: Sequence[Point], chance: random.Random) -> list[_Armed]:
+    """An instance for each point, no two of one service."""
+    armed: list[_Armed] = []
+    for point in points:
+        at = PLACES[point]
+        taken = {each.instance.service for each in armed}
+        service = place.services[chance.choice([s for s in at.services if s not in taken])]
+        instance = chance.choice(service)
+        text = f"{point}:{chance.randint(1, at.most)}"
+        process = instance.process.told(WISHGRID_CRASH_POINT=text)
+        armed.append(_Armed(at, text, instance, service, process))
+    return armed
+
+
+async def _crash(place: Installation, load: WholeLoop, run: Run, armed: list[_Armed]) -> None:
+    """All are started with their points armed, die there under load, and come back."""
+    run.where = [f"{each.text} in {each.process.name}" for each in armed]
     try:
-        armed.start()
-        await until(lambda: _up(instance, armed), f"{armed.name} is ready", DIES_SECONDS)
-        async with load.running(events=said.events):
-            await _death(place, instance, armed, said.provoke)
-            await asyncio.to_thread(_back, *service)
+        for each in armed:
+            await asyncio.to_thread(each.start)
+        for each in armed:
+            await until(each.up, f"{each.process.name} is ready", DIES_SECONDS)
+        async with load.running(events=any(each.at.events for each in armed)):
+            await asyncio.gather(*(_death(place, each) for each in armed))
     finally:
-        armed.kill()
-    return run
+        for each in armed:
+            each.process.kill()
 
 
-async def _lost_reply(place: Installation, load: WholeLoop, chance: random.Random) -> Run:
+async def _lost_reply(
+    place: Installation, load: WholeLoop, run: Run, chance: random.Random
+) -> None:
     """Nobody dies: the server breaks the connection instead of storing a flush of commits, twice,
     for the driver tries again; or it stores the flush and cannot say that a majority has it."""
     service, times = chance.choice(WRITING), chance.randint(1, 6)
     how = chance.choice(({"closeConnection": True}, {"writeConcernError": _NOBODY_KNOWS}))
+    run.where = [f"{times} times {', '.join(how)} in {service}"]
     namespace = f"{place.environment['WISHGRID_DATABASE_PREFIX']}_{service}.{COMMITS}"
     data = {"failCommands": ["insert"], "namespace": namespace, **how}
-    mongo = connect(place.servers.mongo)
+    mongo = connect(place.servers.mongo, patience_seconds=30.0)
     fault = {"configureFailPoint": "failCommand"}
     try:
         async with load.running():
-            mode = {"times": 2 * times}
-            set_ = await mongo.admin.command({**fault, "mode": mode, "data": data})
-            entered = set_["count"] + 2 * times
-            wait = {"waitForFailPoint": "failCommand", "timesEntered": entered}
-            await mongo.admin.command({**wait, "maxTimeMS": int(DIES_SECONDS * 1000)})
+            armed = await mongo.admin.command({**fault, "mode": {"times": 2 * times}, "data": data})
+            times_entered = armed["count"] + 2 * times
+            await until(lambda: _entered(mongo, times_entered), "replies were lost", DIES_SECONDS)
     finally:
         await mongo.admin.command({**fault, "mode": "off"})
         mongo.close()
-    return Run(LOST_REPLY, f"{service} ({', '.join(how)})", times)
 
 
-async def _death(
-    place: Installation, instance: Instance, armed: Process, provoke: Provoke | None
-) -> None:
-    """Return when the point has killed it."""
+async def _entered(mongo: Client, times: int) -> bool:
+    """Whether the failure has come so often; waited for in the server, a second at a time."""
+    wait = {"waitForFailPoint": "failCommand", "timesEntered": times, "maxTimeMS": 1_000}
+    try:
+        await mongo.admin.command(wait)
+    except ExecutionTimeout:
+        return False
+    return True
+
+
+async def _death(place: Installation, armed: _Armed) -> None:
+    """Return when the point has killed it and its service is back."""
+    process = armed.process
 
     def ended() -> bool:
-        return armed.returncode() is not None
+        return process.returncode() is not None
 
-    if provoke is None:
-        await until(ended, f"{armed.name} came to the point", DIES_SECONDS)
+    if armed.at.provoke is None:
+        await until(ended, f"it came to {armed.text}", DIES_SECONDS)
     else:
-        async with provoke(place, instance):
-            await until(ended, f"{armed.name} came to the point", DIES_SECONDS)
-    if armed.returncode() != -signal.SIGKILL:
-        raise AssertionError(f"{armed.name} ended otherwise: {armed.said()[-2000:]}")
-
-
-async def _up(instance: Instance, armed: Process) -> bool:
-    """It is ready, or came to the point even before."""
-    return armed.returncode() is not None or await asyncio.to_thread(instance.ready)
+        async with armed.at.provoke(place, armed.instance):
+            await until(ended, f"it came to {armed.text}", DIES_SECONDS)
+    if process.returncode() != -signal.SIGKILL:
+        raise AssertionError(f"{process.name} ended otherwise: {process.said()[-2000:]}")
+    await asyncio.to_thread(_back, *armed.service)
 
 
 def _back(*instances: Instance) -> None:

@@ -9,7 +9,7 @@ from deploy.local.installation import Installation, installation
 from deploy.local.servers import Servers
 from shared.crash import POINTS
 from tests.chaos.crash_matrix import EVERYWHERE
-from tests.chaos.crash_points import PLACES, SETTINGS, rehearsed
+from tests.chaos.crash_points import PLACES, ROUNDS, SETTINGS, rehearsed
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,14 @@ def crashing(
 
 def test_the_runner_knows_every_point_in_the_code_and_no_other() -> None:
     assert PLACES.keys() == set(POINTS)
+    assert sorted(point for points in ROUNDS for point in points) == sorted(EVERYWHERE)
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("point", EVERYWHERE)
-async def test_nothing_is_lost_and_nothing_doubled_at(crashing: Installation, point: str) -> None:
-    run = await rehearsed(crashing, point, point, random.Random(point))
+@pytest.mark.parametrize("points", ROUNDS, ids=" + ".join)
+async def test_nothing_is_lost_and_nothing_doubled_at(
+    crashing: Installation, points: tuple[str, ...]
+) -> None:
+    run = await rehearsed(crashing, points, points[0], random.Random(points[0]))
     assert run.violations == []
     assert run.acknowledged > 0
