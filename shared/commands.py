@@ -12,11 +12,11 @@ from shared.access import Principal, Role
 from shared.contracts.base import CommandId, FactId, Instant, StoryId
 from shared.contracts.recorded import story_of
 from shared.handling import Handled, command_id
+from shared.room import KEY_FORM
 from shared.store import Cause
 from shared.waiting import POSITION, STORY, Arrivals, parse_position, wait_for
 from shared.web import Allow
 
-KEY_FORM: Final = r"^[\x21-\x7e]{1,200}$"
 StoryText = Annotated[StoryId, StringConstraints(pattern=STORY)]
 _SAYS_SOMETHING: Final = Field(json_schema_extra={"pattern": r"\S"})
 Words = Annotated[

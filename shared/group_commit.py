@@ -38,8 +38,8 @@ class GroupInsert:
     """Durable inserts into one collection.
 
     `lane` keeps documents apart that must not share a flush (two commits of one stream); at most
-    `queue` callers wait, the next is told Overloaded. Flushes hold at most `documents` documents
-    or `size` bytes, `in_flight` of them at a time.
+    `queue` callers wait, with at most `queued_bytes`, the next is told Overloaded. Flushes hold at
+    most `documents` documents or `size` bytes, `in_flight` of them at a time.
     """
 
     def __init__(
@@ -47,16 +47,19 @@ class GroupInsert:
         collection: Collection,
         *,
         queue: int = 4096,
+        queued_bytes: int = 32 * 1024 * 1024,
         documents: int = 256,
         size: int = 4 * 1024 * 1024,
         in_flight: int = 2,
     ) -> None:
         self._collection = collection
         self._queue = queue
+        self._queued_bytes = queued_bytes
         self._documents = documents
         self._size = size
         self._free = in_flight
         self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
         self._flushes: set[asyncio.Task[None]] = set()
         self.flushed = 0
         """Flushes so far, and …"""
@@ -65,10 +68,12 @@ class GroupInsert:
 
     async def insert(self, lane: str, document: RawBSONDocument) -> None:
         """Return once it is durable. Raises AlreadyThere, Overloaded or OutcomeUnknown."""
-        if len(self._waiting) >= self._queue:
+        size = len(document.raw)
+        if len(self._waiting) >= self._queue or self._waiting_bytes + size > self._queued_bytes:
             raise Overloaded
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(lane, document, len(document.raw), done))
+        self._waiting.append(_Waiting(lane, document, size, done))
+        self._waiting_bytes += size
         # Callers that become ready in the same turn of the loop are to share the first flush.
         asyncio.get_running_loop().call_soon(self._start)
         await done
@@ -101,6 +106,7 @@ class GroupInsert:
         room = self._size
         while self._waiting and len(batch) < self._documents and room > 0:
             waiting = self._waiting.popleft()
+            self._waiting_bytes -= waiting.size
             if waiting.done.done():  # its caller has gone; it was never sent
                 continue
             if waiting.lane in lanes:
@@ -110,6 +116,7 @@ class GroupInsert:
             batch.append(waiting)
             room -= waiting.size
         self._waiting.extendleft(reversed(later))
+        self._waiting_bytes += sum(each.size for each in later)
         return batch
 
     async def _flush(self, batch: list[_Waiting]) -> None:

@@ -1,9 +1,15 @@
 """The HTTP server of every service: how it begins, and how it ends."""
 
 import asyncio
+import os
 import socket
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 from pymongo.errors import PyMongoError
@@ -15,6 +21,11 @@ CANNOT_START: Final = (ValueError, OSError, PyMongoError)
 _UNREAD_BYTES: Final = 128 * 1024
 _UNREAD_MILLISECONDS: Final = 60_000
 _UNREAD_AT_STOP_SECONDS: Final = 2.0
+_REQUESTS_AT_STOP_SECONDS: Final = 20
+END_SECONDS: Final = 35.0
+"""A process that was told to end is gone by then: sooner than its supervisor loses patience."""
+
+log = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -34,7 +45,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=75,
                 loop="uvloop",
                 http=Connection,
-                timeout_graceful_shutdown=20,
+                timeout_graceful_shutdown=_REQUESTS_AT_STOP_SECONDS,
             )
         )
 
@@ -43,7 +54,20 @@ class Server(uvicorn.Server):
         """Why the app did not start, if that is for an operator to mend."""
         return self._entrance.refused
 
+    @property
+    def broken(self) -> Exception | None:
+        """Why the app, once started, could not go on."""
+        return self._entrance.broken
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """It would raise them once more when all is finished: that is no reason to die of them."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _end_by_then()
         for end in self._app.state.before_stop:
             end()
         cut = asyncio.create_task(self._cut_off())
@@ -77,11 +101,12 @@ class Connection(HttpToolsProtocol):
 
 
 class _Entrance:
-    """The app, and why it did not start: uvicorn would print that as a traceback."""
+    """The app, and why it did not start or go on: uvicorn would print that as a traceback."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self.refused: Exception | None = None
+        self.broken: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -91,7 +116,7 @@ class _Entrance:
 
         async def tell(message: Message) -> None:
             nonlocal failed
-            if message["type"] == "lifespan.startup.failed":
+            if message["type"].endswith(".failed"):
                 failed = message
             else:
                 await send(message)
@@ -101,6 +126,22 @@ class _Entrance:
         except Exception as why:  # whatever it is, the server is told
             if failed is None:
                 raise
-            if isinstance(why, CANNOT_START):
+            if failed["type"] == "lifespan.shutdown.failed":
+                self.broken, failed = why, {"type": failed["type"]}
+            elif isinstance(why, CANNOT_START):
                 self.refused, failed = why, {"type": failed["type"]}
             await send(failed)
+
+
+def _end_by_then() -> None:
+    """Whatever does not end by itself (a call to a server that hangs, in a thread, keeps even the
+    interpreter) was not acknowledged to anybody."""
+
+    def give_up() -> None:
+        log.critical("what was in flight did not end in time; the process ends all the same")
+        sys.stdout.flush()
+        os._exit(1)
+
+    timer = threading.Timer(END_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()

@@ -6,8 +6,8 @@ FastStream's defaults lose data (see DECISIONS.md 4); every consumer of the serv
 
 import asyncio
 import contextlib
-import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
 import structlog
@@ -22,7 +22,8 @@ from pymongo.errors import PyMongoError
 from shared.crash import reached
 from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
 from shared.kafka_access import KafkaAccess
-from shared.kafka_headers import read_every_name
+from shared.kafka_headers import read_every_name, safe_parser
+from shared.watchdog import REBALANCE_SECONDS, Watch
 
 FACTS: Final = "wishgrid.facts.v1"
 FACTS_BEGIN: Final = "wishgrid.facts."
@@ -102,7 +103,7 @@ def broker(kafka: KafkaAccess, client_id: str) -> KafkaBroker:
         security=kafka.security(),
         client_id=client_id,
         allow_auto_create_topics=False,
-        parser=_safe_parser,
+        parser=safe_parser,
         acks="all",
         metadata_max_age_ms=3_000,  # how soon a topic that matches a pattern is heard
         graceful_timeout=20.0,
@@ -116,19 +117,29 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         """Held while a batch is handled; who else holds it, handles what the consumer would."""
+        self.watch = Watch()
         self._held: set[int] = set()
 
     def holds(self, partition: int) -> bool:
         """Whether this member is given the partition; certain while `lock` is held."""
         return partition in self._held
 
+    @asynccontextmanager
+    async def handling(self) -> AsyncIterator[None]:
+        """Handle a batch in the block; no rebalance and no watchdog interrupts it."""
+        with self.watch.working():
+            async with self.lock:
+                yield
+
     async def on_partitions_revoked(self, revoked: Any) -> None:
+        self.watch.given = False
         async with self.lock:
             reached("in-rebalance")
             self._held -= {each.partition for each in revoked}
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         self._held |= {each.partition for each in assigned}
+        self.watch.given = True
 
 
 def consume(
@@ -141,18 +152,19 @@ def consume(
     handle: Callable[[Sequence[Record]], Awaitable[None]],
     records: int = 500,
     gate: Gate | None = None,
-) -> None:
+) -> Watch:
     """Give `handle` the records of `topics`, or of all that match `pattern`, in batches, each at
     least once, in order per partition.
 
     A batch is committed after `handle` returned, exactly it and nothing later. When `handle`
     raises for infrastructure's sake the same batch comes again after a pause. While it works, a
-    rebalance waits. Anything else it raises is a bug: the consumer stands still and says so.
+    rebalance waits. Anything else it raises is a bug: the consumer stands still and says so. What
+    comes back is for a watchdog.
     """
     gate = gate or Gate()
     attempts = 0
 
-    @kafka.subscriber(
+    subscriber = kafka.subscriber(
         *topics,
         pattern=pattern,
         group_id=group,
@@ -165,21 +177,26 @@ def consume(
         auto_offset_reset="earliest",
         partition_assignment_strategy=(StickyPartitionAssignor,),
         session_timeout_ms=int(session_seconds * 1000),
-        rebalance_timeout_ms=60_000,
+        rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
         isolation_level="read_committed",  # what a partner took back was never said
         ack_policy=AckPolicy.MANUAL,
         no_reply=True,  # a header `reply_to` would have us write to any topic a partner names
         decoder=_keep_raw,
         listener=gate,
     )
+    gate.watch.group, gate.watch.consumer = group, lambda: subscriber.consumer
+
+    @subscriber
     async def on_batch(message: KafkaMessage) -> None:
         nonlocal attempts
-        async with gate.lock:
+        async with gate.handling():
             batch: tuple[Record, ...] = message.raw_message
             try:
                 await handle(batch)
                 await cast(AIOKafkaConsumer, message.consumer).commit(_spans(batch))
-            except (IllegalStateError, CommitFailedError):
+            except (IllegalStateError, CommitFailedError) as gone:
+                if isinstance(gone, CommitFailedError):
+                    gate.watch.given = False
                 log.info("partitions went to another member", group=group)
             except INFRASTRUCTURE as failed:
                 attempts += 1
@@ -191,6 +208,8 @@ def consume(
                 await _again(message, attempts, "bug", group)
             else:
                 attempts = 0
+
+    return gate.watch
 
 
 async def _again(message: KafkaMessage, attempts: int, why: str, group: str) -> None:
@@ -211,28 +230,3 @@ def _spans(batch: Sequence[Record]) -> dict[TopicPartition, OffsetAndMetadata]:
 
 async def _keep_raw(_: Any) -> None:
     """No decoding by FastStream: one record that does not read would block its whole batch."""
-
-
-async def _safe_parser(message: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
-    """FastStream skips and commits past a record whose headers are not UTF-8: mend them for its
-    eyes only. The handler gets the record as it came, to park what does not read."""
-    if isinstance(message, tuple):
-        parsed = await original(tuple(map(_mended, message)))
-    else:
-        parsed = await original(_mended(message))
-    parsed.raw_message = message
-    return parsed
-
-
-def _mended(record: Record) -> Record:
-    for _, value in record.headers:
-        try:
-            value.decode()
-        except (UnicodeDecodeError, AttributeError):
-            headers = tuple((k, _text(v)) for k, v in record.headers)
-            return cast(Record, dataclasses.replace(cast(Any, record), headers=headers))
-    return record
-
-
-def _text(value: bytes | None) -> bytes:
-    return (value or b"").decode("utf-8", "replace").encode()

@@ -5,8 +5,9 @@ partitions at that moment; whoever may write to one topic could stop them all (D
 Here a name that does not read has U+FFFD in it, and everything else is as it came.
 """
 
+import dataclasses
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from aiokafka.consumer import fetcher
@@ -91,3 +92,28 @@ class _Lenient(bytearray):
 
     def decode(self, *_: Any) -> str:
         return super().decode("utf-8", "replace")
+
+
+async def safe_parser(message: Any, original: Callable[[Any], Awaitable[Any]]) -> Any:
+    """FastStream skips and commits past a record whose headers are not UTF-8: mend them for its
+    eyes only. The handler gets the record as it came, to park what does not read."""
+    if isinstance(message, tuple):
+        parsed = await original(tuple(map(_mended, message)))
+    else:
+        parsed = await original(_mended(message))
+    parsed.raw_message = message
+    return parsed
+
+
+def _mended(record: Any) -> Any:
+    for _, value in record.headers:
+        try:
+            value.decode()
+        except (UnicodeDecodeError, AttributeError):
+            headers = tuple((k, _text(v)) for k, v in record.headers)
+            return dataclasses.replace(record, headers=headers)
+    return record
+
+
+def _text(value: bytes | None) -> bytes:
+    return (value or b"").decode("utf-8", "replace").encode()

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from shared.kafka import INFRASTRUCTURE
+from shared.watchdog import Watchdog
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST
 READING_SECONDS: Final = 2.0
@@ -33,12 +34,16 @@ class Metrics(Collector):
     """The numbers of one process: what it holds, what it reads elsewhere, what it was asked."""
 
     def __init__(self, held: Held = tuple, readings: Mapping[str, Reading] | None = None) -> None:
-        self._held = held
+        self._held = [held]
         self._readings = dict(readings or {})
         self._answered: Counter[tuple[str, str, str]] = Counter()
         self._read: list[Metric] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
+
+    def add(self, held: Held) -> None:
+        """More numbers that this process holds."""
+        self._held.append(held)
 
     def answered(self, method: str, path: str, status: int) -> None:
         """Count an answer; `path` is the template, which holds no ids."""
@@ -62,7 +67,8 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._held()
+        for held in self._held:
+            yield from held()
         yield from self._read
         requests = CounterMetricFamily(
             "wishgrid_http_requests", "Answers given", labels=("method", "path", "status")
@@ -98,6 +104,18 @@ def gauges(name: str, says: str, label: str, values: Mapping[str, float]) -> Met
 def counter(name: str, says: str, value: float) -> Metric:
     """A number that only grows while the process lives; `_total` is added to its name."""
     return CounterMetricFamily(name, says, value=value)
+
+
+def frozen(watchdog: Watchdog) -> Held:
+    """What it says of the consumers it looks after."""
+    return lambda: [
+        gauges(
+            "wishgrid_consumer_frozen_seconds",
+            "How long a consumer has had something to read, and has read nothing",
+            "group",
+            watchdog.frozen(),
+        )
+    ]
 
 
 def faults(checks: Mapping[str, bool]) -> Metric:

@@ -36,9 +36,10 @@ _READ_BACK_SECONDS: Final = 10.0
 class MongoStore:
     """Promises of `EventStore`, durable at `w: majority, j: true`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, **queue: int) -> None:
+        """`queue` is for how much may wait, as GroupInsert takes it."""
         self.commits = database[COMMITS]
-        self.group = GroupInsert(self.commits)
+        self.group = GroupInsert(self.commits, **queue)
 
     async def prepare(self) -> None:
         """Make the collection and its one extra index."""

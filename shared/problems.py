@@ -100,6 +100,12 @@ def problem(
     return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
+def of(request: Request, code: str) -> JSONResponse:
+    """The problem of a code that means `not now`."""
+    status, _, detail = next(each for each in _SIMPLE.values() if each[1] == code)
+    return problem(request, status, code, detail)
+
+
 def install(app: FastAPI) -> None:
     """Turn every exception that means something into its problem."""
 

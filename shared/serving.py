@@ -6,10 +6,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -25,9 +24,11 @@ from shared.crash import arm
 from shared.http_server import CANNOT_START, Server
 from shared.kafka_access import KafkaAccess
 from shared.mongo import Client, Database, connect, database
+from shared.room import MEGABYTE, Room
 from shared.sealing import InstallationKeys, installation_keys
 from shared.settings import Settings
 from shared.town import Towns, load_towns
+from shared.watchdog import Watch, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,16 @@ class House:
     def facts(self) -> str:
         """The topic of facts."""
         return self.in_kafka(self.settings.facts_topic)
+
+    @property
+    def room(self) -> Room:
+        """For so much at a time."""
+        settings = self.settings
+        return Room(settings.requests_at_once, settings.waiting_megabytes * MEGABYTE)
+
+    def watchdog(self, watched: Callable[[], Iterable[Watch]]) -> Watchdog:
+        """Looks after consumers, those there are at a time."""
+        return Watchdog(self.kafka, self.settings.watchdog_seconds, watched)
 
     @property
     def member(self) -> str:
@@ -102,27 +113,6 @@ async def register_profiles(home: Database, towns: Towns) -> None:
             )
 
 
-@asynccontextmanager
-async def in_background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `jobs` beside the block and cancel them after it. One that dies ends the process:
-    a supervisor starts it again, a half-dead one helps nobody."""
-
-    def died(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (why := task.exception()):
-            log.critical("a background job died; the process ends", exc_info=why)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    tasks = [asyncio.create_task(job) for job in jobs]
-    for task in tasks:
-        task.add_done_callback(died)
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 class Joined:
     """Starts a FastStream broker, again and again while Kafka is away: HTTP need not wait."""
 
@@ -156,8 +146,9 @@ async def answers(mongo: Client) -> bool:
 
 
 def serve(service: str, create: Callable[[House], FastAPI]) -> None:
-    """Run a service until SIGTERM; what is in flight is finished first. What it cannot start
-    with ends it with status 2 and one line that says why."""
+    """Run a service until SIGTERM, and end with status 0; what is in flight is finished first.
+    What it cannot start with ends it with status 2 and one line that says why; with status 1 it
+    ends when it has to be started anew."""
     logging.configure(service, os.environ.get("WISHGRID_INSTANCE", "unnamed"))
     try:
         settings = Settings()  # filled from the environment
@@ -175,9 +166,14 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
     except KeyboardInterrupt:
         return
     except SystemExit:
-        if server.refused is None:
+        if server.refused is not None:
+            _cannot_start(server.refused)
+        if server.broken is None:
             raise
-        _cannot_start(server.refused)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+    if server.broken is not None:
+        log.critical("ended to be started anew", reason=str(server.broken))
+        sys.exit(1)
 
 
 def _spare_what_stays() -> None:

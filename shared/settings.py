@@ -69,6 +69,17 @@ class Settings(BaseSettings):
     """How long a relay leader that died keeps the others waiting."""
     session_timeout_seconds: Annotated[float, Field(ge=6)] = 10.0
     """How long Kafka waits for a consumer that died before others take over."""
+    requests_at_once: Annotated[int, Field(ge=1)] = 1024
+    """So many requests a process works on; who comes on top of them is told `overloaded`."""
+    waiting_megabytes: Annotated[int, Field(ge=1)] = 32
+    """So much a process holds of requests' bodies, and as much of commits in the queue."""
+    queue_commits: Annotated[int, Field(ge=1)] = 4096
+    """So many commits may wait for the store, those of requests, reactions and partners."""
+    listeners_at_once: Annotated[int, Field(ge=1)] = 1000
+    """So many streams of changes a process keeps open."""
+    watchdog_seconds: Annotated[float, Field(ge=5)] = 60.0
+    """How long a consumer may have something to read and read nothing; the process then ends, to
+    be started again."""
 
     @model_validator(mode="after")
     def _no_played_time_in_production(self) -> Self:

@@ -20,14 +20,13 @@ from shared.errors import Refused
 from shared.metrics import MEDIA_TYPE, Metrics
 from shared.openapi import describe
 from shared.problems import CORRELATION, Forbidden
+from shared.room import HEALTH, Bounded, Room
 
 _CORRELATION_FORM: Final = re.compile(
     r"^([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
 )
 """A UUID with or without hyphens: it stays in facts for ever, so it can be nothing else."""
-BODY_LIMIT: Final = 256 * 1024
 _TRACEPARENT_FORM: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-_HEALTH: Final = ("/livez", "/readyz", "/metrics")
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +83,7 @@ class Correlated:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _HEALTH:
+        if scope["type"] != "http" or scope["path"] in HEALTH:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -119,41 +118,6 @@ class Correlated:
             raise
 
 
-class Bounded:
-    """Reads a request's body before anything is done with it, and no more of it than allowed."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return  # half a request asks for nothing
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > BODY_LIMIT:
-                detail = f"a body may have at most {BODY_LIMIT // 1024} KB"
-                answer = problems.problem(Request(scope), 413, "too-large", detail)
-                answer.headers["Connection"] = "close"  # the rest is not read
-                await answer(scope, receive, send)
-                return
-        said = False
-
-        async def replay() -> Message:
-            nonlocal said
-            if said:
-                return await receive()
-            said = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
-
-        await self._app(scope, replay, send)
-
-
 def create_app(
     title: str,
     routes: APIRouter,
@@ -162,8 +126,10 @@ def create_app(
     examples: Mapping[str, str],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     metrics: Metrics | None = None,
+    room: Room | None = None,
 ) -> FastAPI:
-    """The service's app; `examples` are shown in its description, `metrics` at /metrics.
+    """The service's app; `examples` are shown in its description, `metrics` at /metrics, `room` is
+    for how much at a time.
 
     Raises ValueError when an endpoint says not who may call it.
     """
@@ -177,7 +143,8 @@ def create_app(
     )
     app.state.doorkeeper = doorkeeper
     app.state.before_stop = []  # what ends answers that would not end by themselves
-    metrics = metrics or Metrics()
+    metrics, room = metrics or Metrics(), room or Room()
+    metrics.add(room.numbers)
     problems.install(app)
     app.include_router(routes)
     unsaid = (route for route in api_routes(app) if not roles_of(route))
@@ -191,7 +158,7 @@ def create_app(
     describe(app, lambda path, method: [role.value for role in policy[path, method]], examples)
     _add_health(app, ready, metrics)
     app.add_middleware(Conditional)
-    app.add_middleware(Bounded)
+    app.add_middleware(Bounded, room=room)
     app.add_middleware(Correlated, metrics=metrics)
     return app
 
@@ -202,7 +169,7 @@ def api_routes(app: FastAPI) -> Iterator[RouteContext]:
     Whatever an app answers to is one, also where it comes from a router within a router.
     """
     for route in iter_route_contexts(app.routes):
-        if route.path not in (*_HEALTH, app.openapi_url):
+        if route.path not in (*HEALTH, app.openapi_url):
             yield route
 
 

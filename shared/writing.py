@@ -4,18 +4,22 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from shared.background import in_background
 from shared.backlog import LEASES, RELAY
 from shared.kafka import Gate, broker, consume, fact_producer
 from shared.keystore import check_secrets
 from shared.lease import Lease
+from shared.metrics import frozen
 from shared.mongo import Database
 from shared.mongo_store import MongoStore
 from shared.outgoing import facts_and_answers
 from shared.reactions import Reactions
 from shared.relay import Relay
 from shared.replays import Replays
-from shared.serving import House, Joined, answers, in_background, register_profiles
+from shared.room import MEGABYTE
+from shared.serving import House, Joined, answers, register_profiles
 from shared.waiting import WriterArrivals
+from shared.watchdog import Watch
 from shared.writer_metrics import writer_metrics
 
 
@@ -26,7 +30,11 @@ class WritingService:
         self.house = house
         self.name = name
         self.home: Database = house.database(name)
-        self.store = MongoStore(self.home)
+        self.store = MongoStore(
+            self.home,
+            queue=house.settings.queue_commits,
+            queued_bytes=house.settings.waiting_megabytes * MEGABYTE,
+        )
         self.arrivals = WriterArrivals(self.home, self.store, own)
         self._seconds = house.settings.lease_seconds
         lease = Lease(self.home[LEASES], RELAY, house.settings.instance, self._seconds)
@@ -40,6 +48,8 @@ class WritingService:
         self._broker = broker(house.kafka, f"wishgrid-{name}")
         self._joined = Joined(self._broker)
         self._reactions: Reactions[Any, Any] | None = None
+        self.also_watched: list[Watch] = []
+        """Consumers of this process beside that of the reactions."""
         self.metrics = writer_metrics(
             self.home,
             self.store.group,
@@ -68,10 +78,14 @@ class WritingService:
             gate=gate,
         )
         replays = Replays(self.home, reactions, gate)
-        jobs = (self.relay.run(), self._joined.run(), replays.run())
-        async with in_background(*jobs, *beside):
-            yield
-        await self.store.close()
+        watchdog = self.house.watchdog(lambda: (gate.watch, *self.also_watched))
+        self.metrics.add(frozen(watchdog))
+        jobs = (self.relay.run(), self._joined.run(), replays.run(), watchdog.run())
+        try:
+            async with in_background(*jobs, *beside):
+                yield
+        finally:
+            await self.store.close()
 
     async def ready(self) -> dict[str, bool]:
         """MongoDB answers, reactions have joined once, no fact waits for a profile or a build

@@ -23,6 +23,7 @@ from deploy.demo.player import Stories, community, county, play
 from deploy.demo.scenario import Scenario, read_scenario
 from deploy.local.installation import installation
 from deploy.local.servers import servers
+from deploy.local.supervisor import supervised
 from shared.clock import begin
 from shared.kafka_access import KafkaAccess
 
@@ -60,6 +61,7 @@ def run(
             installation(
                 running, home, name=f"demo{token_hex(3)}", instances=2, settings=settings
             ) as place,
+            supervised(each.process for each in place.instances()),
         ):
             say(f"playing {len(steps.stories)} matters in {scenario.days} days, all invented")
             with show.progress(steps, scenario) as tell:

@@ -43,6 +43,7 @@ def create(house: House) -> FastAPI:
         house.towns.examples(),
         lifespan,
         service.metrics,
+        house.room,
     )
 
 

@@ -40,7 +40,7 @@ def create(house: House) -> FastAPI:
         PartnerTopics(doors, house.kafka),
         topic_prefix=house.settings.topic_prefix,
     )
-    consume(
+    watch = consume(
         doors,
         pattern=f"^{re.escape(house.settings.topic_prefix)}{INBOUND}$",
         group=house.in_kafka("wishgrid.intake.gate"),
@@ -49,15 +49,19 @@ def create(house: House) -> FastAPI:
         handle=gate.on_batch,
     )
 
+    service.also_watched.append(watch)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await claims.prepare()
         # Apart from the reactions: after a crash its group waits until the dead member is given
         # up, and HTTP need not.
-        async with service.open(reactions, Joined(doors).run()):
-            yield
-        await claims.close()
-        await keys.close()
+        try:
+            async with service.open(reactions, Joined(doors).run()):
+                yield
+        finally:
+            await claims.close()
+            await keys.close()
 
     waits = service.arrivals, house.settings.wait_seconds
     endpoints = APIRouter()
@@ -71,6 +75,7 @@ def create(house: House) -> FastAPI:
         house.towns.examples(),
         lifespan,
         service.metrics,
+        house.room,
     )
 
 

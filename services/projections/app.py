@@ -8,14 +8,17 @@ from fastapi import FastAPI
 from services.projections.api import routes
 from services.projections.board.board import board_routes, open_board
 from services.projections.board.site import site
+from services.projections.listeners import Listeners
 from services.projections.live import Live
 from services.projections.metrics import projections_metrics
 from services.projections.reader import Reader
 from services.projections.reading import OneGeneration
 from services.projections.upkeep import Upkeep
 from shared.access_log import AccessLog
+from shared.background import in_background
 from shared.keystore import KeyReader, check_secrets
-from shared.serving import House, answers, in_background, register_profiles, serve
+from shared.metrics import frozen
+from shared.serving import House, answers, register_profiles, serve
 from shared.web import create_app
 
 
@@ -38,19 +41,26 @@ def create(house: House) -> FastAPI:
         lambda: (upkeep.reading.model.database.name, upkeep.reading.model.database),
         keys,
         heartbeat_seconds=settings.heartbeat_seconds,
+        listeners=Listeners(at_once=settings.listeners_at_once),
     )
     pages = site(reader)
     endpoints = routes(reader, live)
     endpoints.include_router(board_routes(pages))
+
+    watchdog = house.watchdog(lambda: [each.watch for each in upkeep.projectors.values()])
+    metrics = projections_metrics(upkeep, live.listeners)
+    metrics.add(frozen(watchdog))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await register_profiles(home, house.towns)
         await check_secrets(house.database("keys"), house.secrets)
         await upkeep.prepare()
-        async with in_background(upkeep.run(), live.run()):
-            yield
-        await access_log.close()
+        try:
+            async with in_background(upkeep.run(), live.run(), watchdog.run()):
+                yield
+        finally:
+            await access_log.close()
 
     async def ready() -> dict[str, bool]:
         """What is read counts, not what is being built beside it; where another build writes
@@ -70,7 +80,8 @@ def create(house: House) -> FastAPI:
         ready,
         house.towns.examples(),
         lifespan,
-        projections_metrics(upkeep, live.listeners),
+        metrics,
+        house.room,
     )
     app.state.before_stop.append(live.listeners.stop)
     open_board(app, pages)

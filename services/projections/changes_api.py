@@ -65,7 +65,10 @@ def change_routes(reader: Reader, live: Live) -> APIRouter:
         between. An `id` holds on every instance; where what came after it is not known any more,
         `reset` says so. The stream ends with its token."""
         await wait_until(live.open, "the feed of changes", reader.wait_seconds)
-        return _Stream(reader, live, who, await reader.resident(who), last_event_id)
+        resident = await reader.resident(who)
+        if live.listeners.full:
+            raise Overloaded
+        return _Stream(reader, live, who, resident, last_event_id)
 
     return router
 

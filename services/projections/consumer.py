@@ -1,10 +1,17 @@
 """The projector's way of reading Kafka: its offsets live in MongoDB, a replica keeps its place."""
 
+from collections.abc import Mapping
+
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from shared.kafka_access import KafkaAccess
+from shared.watchdog import REBALANCE_SECONDS
+
+log = structlog.get_logger(__name__)
 
 
 def new_consumer(
@@ -19,12 +26,22 @@ def new_consumer(
         enable_auto_commit=False,
         auto_offset_reset="none",
         session_timeout_ms=int(session_seconds * 1000),
-        rebalance_timeout_ms=60_000,
+        rebalance_timeout_ms=int(REBALANCE_SECONDS * 1000),
         max_poll_interval_ms=300_000,
         metadata_max_age_ms=5_000,  # a topic made again is seen now, not in five minutes
         max_partition_fetch_bytes=4 * 1024 * 1024,
         partition_assignment_strategy=(StickyPartitionAssignor,),
     )
+
+
+async def tell_kafka(consumer: AIOKafkaConsumer, stands: Mapping[TopicPartition, int]) -> bool:
+    """Kafka's own offsets are hints for lag tools. Whether the group still knows this member."""
+    try:
+        await consumer.commit({p: OffsetAndMetadata(n, "") for p, n in stands.items()})
+    except KafkaError as failed:
+        log.info("Kafka was not told our offsets", error=type(failed).__name__)
+        return not isinstance(failed, CommitFailedError)
+    return True
 
 
 def what_is_lost(topic: str, lost: OffsetOutOfRangeError) -> str:

@@ -147,13 +147,16 @@ class Listener:
 class Listeners:
     """All who listen on this process, and the newest changes since `since`."""
 
-    def __init__(self, most_waiting: int = MOST_WAITING, most_kept: int = MOST_KEPT) -> None:
+    def __init__(
+        self, most_waiting: int = MOST_WAITING, most_kept: int = MOST_KEPT, at_once: int = 1000
+    ) -> None:
         self._in: defaultdict[Circle, set[Listener]] = defaultdict(set)
         self._all: set[Listener] = set()
         self._kept = Newest()
         self._since = Place(0, 0)
         self._most_waiting = most_waiting
         self._most_kept = most_kept
+        self._at_once = at_once
         self.here: Mark | None = None
         """Up to where everybody was told, or has it waiting; None before the feed was open."""
         self.stopped = False
@@ -162,6 +165,11 @@ class Listeners:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        return len(self._all) >= self._at_once
 
     def begin(self, here: Mark) -> None:
         """A feed was opened that has all since `here`, and nobody knows what came before it."""

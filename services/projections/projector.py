@@ -12,15 +12,15 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.structs import TopicPartition
 from pymongo.errors import PyMongoError
 
-from services.projections.consumer import new_consumer, what_is_lost
+from services.projections.consumer import new_consumer, tell_kafka, what_is_lost
 from services.projections.folding import Changes, fold_poll
 from services.projections.generations import Generation, NotOurs
 from services.projections.positions import Move, OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
-from services.projections.records import ReadAhead, decoded
+from services.projections.records import ReadAhead, decoded, tell
 from services.projections.touching import MOST_TOUCHED, fold_touched
 from shared.contracts.recorded import Recorded
 from shared.crash import reached
@@ -28,13 +28,13 @@ from shared.errors import NotReady
 from shared.kafka import Record
 from shared.kafka_access import KafkaAccess
 from shared.town import Towns
+from shared.watchdog import Watch
 
 MOST_RECORDS: Final = 20_000
 """Fetched at once; …"""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """… and changed in one transaction, about."""
 TOUCHED_SECONDS: Final = 1.0
-_TOLD_ONE_BY_ONE: Final = 50
 
 log = structlog.get_logger(__name__)
 
@@ -58,18 +58,16 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._topic = topic
         self._towns = towns
         self._recipe = generation.build.recipe
-        self._kafka = kafka
-        self._instance = instance
-        self._session_seconds = session_seconds
+        self._member = (kafka, generation.group, instance, session_seconds)
         self._gate = asyncio.Lock()
         self._positions = Positions()
         self._ahead: list[Record] = []
         self._reading = ReadAhead()
         self._room = MOST_BYTES
-        self._told_kafka_at = 0.0
-        self._looked_at = 0.0
+        self._told_kafka_at = self._looked_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
         self._leaves: NotOurs | None = None
+        self.watch = Watch(generation.group, lambda: None if self.fault else self._consumer)
         self.joined = False
         """Whether it has joined its group once (it may have no partitions: a standby)."""
         self.fault: str | None = None
@@ -89,8 +87,11 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                     await self._poll(consumer)
                 except OffsetOutOfRangeError as lost:
                     raise TopicChanged(what_is_lost(self._topic, lost)) from None
-                except (PyMongoError, KafkaError, OutOfStep, NotReady) as failed:
+                except KafkaError as failed:  # what can be read, the watchdog asks for itself
                     await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
+                except (PyMongoError, OutOfStep, NotReady) as failed:
+                    with self.watch.working():
+                        await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
         except NotOurs as why:
             log.warning("projector leaves", generation=self._generation.name, why=str(why))
         except TopicChanged as changed:
@@ -113,12 +114,18 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the transaction in flight end; then these are no longer ours."""
+        self.watch.given = False
         async with self._gate:
             reached("in-rebalance")
             self._positions.forget(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Go to where the read model is, whatever Kafka remembers."""
+        self.watch.given = True
+        with self.watch.busy():
+            await self._go_to(assigned)
+
+    async def _go_to(self, assigned: Iterable[TopicPartition]) -> None:
         consumer = self._consumer
         while consumer is not None and (missing := set(assigned) - self._positions.next.keys()):
             try:
@@ -132,9 +139,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
 
     async def _start(self) -> AIOKafkaConsumer:
         while True:
-            self._consumer = consumer = new_consumer(
-                self._kafka, self._generation.group, self._instance, self._session_seconds
-            )
+            self._consumer = consumer = new_consumer(*self._member)
             consumer.subscribe([self._topic], listener=self)
             try:
                 await consumer.start()
@@ -176,6 +181,10 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             fetched = await consumer.getmany(timeout_ms=100, max_records=MOST_RECORDS)
             self._ahead = list(chain.from_iterable(fetched.values()))
             self._reading.forget()
+        with self.watch.working() if self._ahead else self.watch.busy():
+            await self._take_up(consumer)
+
+    async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
         async with self._gate:
             await self._fold_touched()
             batch, self._ahead = self._positions.take(self._ahead, self._room)
@@ -193,7 +202,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                 self._reading.ahead(self._ahead[: len(batch)]),
             )
         self._room = min(self._room * 2, MOST_BYTES)
-        _tell(facts)
+        tell(facts)
         await self._tell_kafka(consumer)
 
     async def _fold_touched(self) -> None:
@@ -234,17 +243,5 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         if now - self._told_kafka_at < 1:
             return
         self._told_kafka_at = now
-        try:
-            here = {p: OffsetAndMetadata(n, "") for p, n in self._positions.next.items()}
-            await consumer.commit(here)
-        except KafkaError as failed:
-            log.info("Kafka was not told our offsets", error=type(failed).__name__)
-
-
-def _tell(facts: Sequence[Recorded]) -> None:
-    """One line per fact while it flows, one per poll when there is a backlog."""
-    if len(facts) > _TOLD_ONE_BY_ONE:
-        log.info("projected", facts=len(facts))
-        return
-    for recorded in facts:
-        log.info("projected", fact=recorded.id, correlation_id=recorded.correlation)
+        if not await tell_kafka(consumer, self._positions.next):
+            self.watch.given = False

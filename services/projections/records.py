@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import structlog
+
 from shared.contracts.recorded import Recorded, Unreadable, from_wire
 from shared.kafka import Record
 
 _AT_A_TIME: Final = 50
+_TOLD_ONE_BY_ONE: Final = 50
+
+log = structlog.get_logger(__name__)
 
 Read = Recorded | Unreadable
 
@@ -63,3 +68,12 @@ class ReadAhead:
     def forget(self) -> None:
         """Others will come."""
         self._read.clear()
+
+
+def tell(facts: Sequence[Recorded]) -> None:
+    """One line per fact while it flows, one per poll when there is a backlog."""
+    if len(facts) > _TOLD_ONE_BY_ONE:
+        log.info("projected", facts=len(facts))
+        return
+    for recorded in facts:
+        log.info("projected", fact=recorded.id, correlation_id=recorded.correlation)

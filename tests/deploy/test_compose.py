@@ -24,6 +24,7 @@ from deploy.local.kafka import common_settings
 from deploy.local.mongod import ELECTION
 from deploy.rights.passwords import CLIENT, JAAS, Passwords
 from deploy.rights.table import ADMIN, users
+from shared.http_server import END_SECONDS
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -435,3 +436,14 @@ def test_a_typo_in_what_lies_over_it_fails_too(tmp_path: Path) -> None:
     file.write_text("services:\n  kafka-2:\n    extends: {service: kafka}\n    volume: []\n")
     with pytest.raises(Unusable, match=r"kafka-2\.volume"):
         read_compose(GIVEN, over=file)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_that_ends_is_started_again_and_has_time_to_end_by_itself(
+    compose: Compose, name: str
+) -> None:
+    """`on-failure` would do for status 1; `unless-stopped` is for whatever status."""
+    service = compose.services[name]
+    assert service.restart == "unless-stopped"
+    assert service.stop_grace_period is not None
+    assert float(service.stop_grace_period.removesuffix("s")) > END_SECONDS

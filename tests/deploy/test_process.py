@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.errors import StartFailed
 from deploy.local.process import Process
+from deploy.local.supervisor import supervised
 from tests.deploy.gone import gone, wait_for
 
 SLEEPER = ["sleep", "600"]
@@ -117,3 +118,18 @@ def test_a_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
         sleeper.wait_until(lambda: False, 0.3)
     assert sleeper.alive()
     sleeper.kill()
+
+
+def test_what_ends_by_itself_under_a_supervisor_is_started_again_and_no_more_after_it(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    mortal = Process("mortal", ["sh", "-c", "echo up; exec sleep 0.3"], None, log)
+    mortal.start()
+    with supervised([mortal]):
+        wait_for(lambda: log.read_text().count("up") >= 3)
+    wait_for(lambda: not mortal.alive())
+    assert not mortal.alive()
+    said = log.read_text()
+    mortal.terminate()
+    assert log.read_text() == said

@@ -67,6 +67,22 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+async def test_what_waits_is_bounded_by_its_bytes_too_and_there_is_room_when_it_was_sent() -> None:
+    held = Held()
+    size = len(document("a1", "a").raw)
+    inserts = group(held, queued_bytes=3 * size, in_flight=1, documents=1)
+    callers = queued(inserts, "a1")
+    await turns()  # it is on its way and waits no more
+    callers += queued(inserts, "b1", "b2", "c1")
+    await turns()
+    with pytest.raises(Overloaded):
+        await inserts.insert("d", document("d1", "d"))
+    held.go.set()
+    await asyncio.gather(*callers)
+    await inserts.insert("d", document("d1", "d"))
+    assert inserts.inserted == 5
+
+
 async def test_callers_of_one_turn_share_a_flush() -> None:
     held = Held()
     inserts = group(held)
