@@ -20,10 +20,12 @@ from typing import Any, Final
 from deploy.local.servers import Servers, servers
 from shared.kafka_access import access_in
 from tests.bench.machine import ROOT, commit, machine
+from tests.chaos.crash_matrix import VIOLATION
 
 LATEST: Final = Path(__file__).with_name("results") / "broken.json"
 _LEFT_BEHIND: Final = (".git", ".venv", ".cache", "node_modules", "__pycache__", ".*_cache")
 _MOST_LINES: Final = 12
+_CAUGHT: Final = (VIOLATION, "FAILED ")
 
 Command = tuple[str, ...]
 _CRASH: Final = ("tests.chaos", "crash", "--instances", "1", "--patience", "25")
@@ -159,7 +161,7 @@ def _run(command: Command, tree: Path, running: Servers) -> dict[str, Any]:
         check=False,
     )
     lines = [*ended.stdout.splitlines(), *ended.stderr.splitlines()]
-    told = [line.strip() for line in lines if line.startswith(("  ", "FAILED"))]
+    told = [line.removeprefix(VIOLATION) for line in lines if line.startswith(_CAUGHT)]
     return {
         "command": " ".join(("python -m", *command)),
         "caught": ended.returncode == 1 and bool(told),

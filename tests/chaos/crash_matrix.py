@@ -25,6 +25,8 @@ from tests.chaos.crash_points import LOST_REPLY, PATIENCE_SECONDS, SETTINGS, Run
 
 LATEST: Final = Path(__file__).with_name("results") / "crash.json"
 WHOLE_RUNS: Final = 20
+VIOLATION: Final = "violation: "
+"""So begins each sentence about one."""
 EVERYWHERE: Final = (*POINTS, LOST_REPLY)
 
 
@@ -78,7 +80,7 @@ def _say(run: Run) -> None:
         flush=True,
     )
     for violation in run.violations:
-        print(f"  {violation}", file=sys.stderr, flush=True)
+        print(f"{VIOLATION}{violation}", file=sys.stderr, flush=True)
 
 
 def _keep(output: Path, given: argparse.Namespace, runs: list[Run]) -> None:

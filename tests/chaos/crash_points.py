@@ -143,8 +143,8 @@ async def rehearsed(
     patience: float = PATIENCE_SECONDS,
 ) -> Run:
     """One run at some crash points, each in a service of its own, or of lost replies; `name` is
-    unique in the installation. Raises AssertionError when a point was never reached, a process
-    ended otherwise, or an answer was none of those expected."""
+    unique in the installation. Raises AssertionError when a point was never reached, or a process
+    ended otherwise."""
     began = time.monotonic()
     await asyncio.to_thread(_back, *place.instances())  # whatever an earlier run left
     load = WholeLoop(place, name, patience=patience)
@@ -154,7 +154,7 @@ async def rehearsed(
     else:
         await _crash(place, load, run, _armed(place, cast(Sequence[Point], points), chance))
     where, towns = installation_of(place), load_towns(Path(place.environment["WISHGRID_TOWNS"]))
-    run.violations += load.unanswered
+    run.violations += load.wrong
     try:
         await settled(where, towns)
     except Restless as restless:

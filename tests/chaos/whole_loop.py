@@ -31,7 +31,7 @@ _SAID_TO: Final = {"submit": "intake", "rate": "intake"}
 """Which service hears what; the others are dispatch's."""
 
 
-class Unexpected(AssertionError):
+class _Unexpected(Exception):
     """An answer that load of this kind never gets from a sound installation."""
 
 
@@ -56,8 +56,8 @@ class WholeLoop:
         folder = place.secrets.folder
         self._secrets = installation_keys(folder / "master.key", folder / "index.key")
         self.acknowledged: list[Acknowledged] = []
-        self.unanswered: list[str] = []
-        """What nobody answered, one sentence each."""
+        self.wrong: list[str] = []
+        """What nobody answered, or not as a sound installation does: one sentence each."""
 
     @contextlib.asynccontextmanager
     async def running(self, *, events: bool = False) -> AsyncIterator[None]:
@@ -84,8 +84,8 @@ class WholeLoop:
             # Each story has a resident of its own: there is a key to be made for each.
             try:
                 await self._story(http, f"{self._name}-{n}-{told}")
-            except _GaveUp as unanswered:
-                self.unanswered.append(str(unanswered))
+            except (_GaveUp, _Unexpected) as wrong:
+                self.wrong.append(str(wrong))
 
     async def _story(self, http: httpx.AsyncClient, name: str) -> None:
         resident = (Role.RESIDENT, f"wx-{name}")
@@ -129,7 +129,7 @@ class WholeLoop:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if answer.is_error:
-                raise Unexpected(f"{verb} was answered {answer.status_code} {answer.text}")
+                raise _Unexpected(f"{verb} was answered {answer.status_code} {answer.text}")
             said: dict[str, Any] = answer.json()
             self._note(said["position"], self._command(*who, verb, key, said["said"]))
             return said
