@@ -1,6 +1,7 @@
 """Each crash point once, under load: nothing is lost and nothing done twice."""
 
 import random
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,8 @@ def crashing(
     stack_servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """One instance of each service: whatever is to be reached is reached there."""
-    folder = tmp_path_factory.mktemp("crash")
-    with installation(stack_servers, folder, name="crash", settings=SETTINGS) as place:
+    folder, name = tmp_path_factory.mktemp("crash"), f"crash{uuid.uuid4().hex[:8]}"
+    with installation(stack_servers, folder, name=name, settings=SETTINGS) as place:
         yield place
 
 
