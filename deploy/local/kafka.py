@@ -37,9 +37,10 @@ def common_settings(nodes: int) -> dict[str, str]:
         "controller.listener.names": "CONTROLLER",
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may come back only when its old session is over (9 s by default).
-        "broker.heartbeat.interval.ms": "500",
-        "broker.session.timeout.ms": "3000",
+        # A killed broker may come back only when its old session is over (9 s by default). The
+        # interval bounds its registration, too: on a busy machine 500 ms are not enough.
+        "broker.heartbeat.interval.ms": "1500",
+        "broker.session.timeout.ms": "3500",
         # Ten years: a reaction that was off for a while must find its place again.
         "offsets.retention.minutes": "5256000",
         "offsets.topic.num.partitions": "4",

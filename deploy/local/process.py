@@ -71,6 +71,11 @@ class Process:
         """The exit status of the last run, negative for a signal; None while it runs."""
         return None if self._child is None else self._child.poll()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self._child is not None:
+            self._child.send_signal(number)
+
     def ask_to_end(self) -> None:
         """Send SIGTERM and return at once."""
         if self._child is not None:

@@ -50,6 +50,17 @@ def test_a_process_that_does_not_listen_is_killed_after_the_grace(tmp_path: Path
     assert stubborn.returncode() == -signal.SIGKILL
 
 
+def test_a_process_that_is_stopped_goes_on_when_told_to(tmp_path: Path) -> None:
+    sleeper = Process("sleeper", SLEEPER, None, tmp_path / "log")
+    sleeper.signal(signal.SIGSTOP)  # there is none yet: nothing happens
+    sleeper.start()
+    sleeper.signal(signal.SIGSTOP)
+    wait_for(lambda: _state(sleeper) == "T")
+    sleeper.signal(signal.SIGCONT)
+    wait_for(lambda: _state(sleeper) != "T")
+    sleeper.kill()
+
+
 def test_a_process_can_be_killed_and_started_again_and_its_log_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "log"
     speaker = Process("speaker", ["sh", "-c", 'echo "$GREETING"; exec sleep 600'], None, log)
@@ -133,3 +144,8 @@ def test_what_ends_by_itself_under_a_supervisor_is_started_again_and_no_more_aft
     said = log.read_text()
     mortal.terminate()
     assert log.read_text() == said
+
+
+def _state(process: Process) -> str:
+    """As the kernel has it: R, S, T for stopped …"""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
