@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Generic, Literal, Protocol, TypeVar, cast
@@ -135,6 +135,11 @@ class Handler(Generic[S, C, F]):
         if commit is None:
             return Handled(fact_id(order.stream, history.version), None, "already-so")
         return Handled(commit.position, commit.recorded, "decided")
+
+    async def decided(self, streams: Collection[StreamId]) -> set[CommandId]:
+        """The commands that decided anything in these streams: to handle one of them again would
+        give its first answer."""
+        return await self._store.decided(streams)
 
     async def state(self, stream: StreamId) -> S:
         """The state of a stream now."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
@@ -23,6 +23,8 @@ from shared.crash import reached
 from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
 from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name, safe_parser
+from shared.kafka_origins import Origins
+from shared.kafka_record import Record as Record
 from shared.watchdog import REBALANCE_SECONDS, Watch
 
 FACTS: Final = "wishgrid.facts.v1"
@@ -45,17 +47,6 @@ INFRASTRUCTURE: Final = (
     IncompleteHistory,
 )
 """What is nobody's fault and heals: back off and do the same again, never skip."""
-
-
-class Record(Protocol):
-    """A record as read from Kafka (aiokafka's own class carries no types)."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 _BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -162,6 +153,8 @@ def consume(
     comes back is for a watchdog.
     """
     gate = gate or Gate()
+    # What partners publish is kept for days only: there a first record tells nothing.
+    origins = Origins() if pattern is None else None
     attempts = 0
 
     subscriber = kafka.subscriber(
@@ -191,9 +184,14 @@ def consume(
         nonlocal attempts
         async with gate.handling():
             batch: tuple[Record, ...] = message.raw_message
+            consumer = cast(AIOKafkaConsumer, message.consumer)
             try:
+                if origins is not None:
+                    batch = tuple(await origins.of_the_same(consumer, batch))
+                    if not batch:
+                        return
                 await handle(batch)
-                await cast(AIOKafkaConsumer, message.consumer).commit(_spans(batch))
+                await consumer.commit(_spans(batch, origins))
             except (IllegalStateError, CommitFailedError) as gone:
                 if isinstance(gone, CommitFailedError):
                     gate.watch.given = False
@@ -222,10 +220,11 @@ async def _again(message: KafkaMessage, attempts: int, why: str, group: str) -> 
         log.info("partitions went to another member", group=group)
 
 
-def _spans(batch: Sequence[Record]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {
-        TopicPartition(r.topic, r.partition): OffsetAndMetadata(r.offset + 1, "") for r in batch
-    }
+def _spans(
+    batch: Sequence[Record], origins: Origins | None
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    ends = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in batch}
+    return {p: OffsetAndMetadata(n, origins.known(p) if origins else "") for p, n in ends.items()}
 
 
 async def _keep_raw(_: Any) -> None:

@@ -5,6 +5,7 @@ the server and serves only to find where a lost relay must scan from; it is neve
 """
 
 import asyncio
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,9 +47,15 @@ class MongoStore:
         await self.commits.create_index([("ts", ASCENDING)])
 
     async def load(self, stream: StreamId) -> History:
-        found = self.commits.find({"_id": {"$gte": f"{stream}@", "$lt": f"{stream}A"}})
+        found = self.commits.find(_of(stream))
         documents = await found.sort("_id", ASCENDING).to_list(None)
         return History(stream, tuple(from_document(d) for d in documents))
+
+    async def decided(self, streams: Collection[StreamId]) -> set[CommandId]:
+        if not streams:
+            return set()
+        found = self.commits.find({"$or": [_of(s) for s in streams]}, {"_id": 0, "command_id": 1})
+        return {CommandId(document["command_id"]) for document in await found.to_list(None)}
 
     async def append(self, commit: Commit) -> None:
         document = encode(commit)
@@ -133,6 +140,10 @@ def from_document(document: Document) -> Commit:
         if request is None
         else RequestSeal(SubjectId(request["subject"]), bytes(request["mac"])),
     )
+
+
+def _of(stream: StreamId) -> Document:
+    return {"_id": {"$gte": f"{stream}@", "$lt": f"{stream}A"}}
 
 
 def _key(stream: StreamId, first: int) -> str:

@@ -8,7 +8,7 @@ refuses is kept in `issues` and not judged again; what raises or does not read p
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,7 +16,7 @@ import structlog
 from pymongo import UpdateOne
 from structlog.contextvars import bound_contextvars
 
-from shared.contracts.base import CommandId, StoryId
+from shared.contracts.base import CommandId, StoryId, StreamId
 from shared.contracts.recorded import Recorded, Unreadable, from_wire, kind_of
 from shared.contracts.registry import UnknownFact
 from shared.crash import reached
@@ -32,6 +32,9 @@ from shared.town import Town, Towns
 
 AT_ONCE: Final = 64
 """Stories of one batch that are handled concurrently, so that their appends share a journal."""
+
+ASKED_TOGETHER: Final = 8
+"""Streams of one batch from which on it is asked beforehand what was decided in them."""
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -78,7 +81,7 @@ class Reactions(Generic[S, C]):
         if not stories:
             return
         parked = await self._parked.stories(stories)
-        judged = await self._judged(stories)
+        judged = await self._judged(stories) | await self._decided(stories)
         room = asyncio.Semaphore(AT_ONCE)
 
         async def react(story: StoryId, facts: list[_Came]) -> int:
@@ -119,6 +122,26 @@ class Reactions(Generic[S, C]):
 
     async def _judged(self, stories: Collection[StoryId]) -> set[str]:
         return set(await self._issues.distinct("_id", {"story": {"$in": list(stories)}}))
+
+    async def _decided(self, stories: Mapping[StoryId, Sequence[_Came]]) -> set[str]:
+        """The reactions of a batch that were decided when their facts came before. In a topic that
+        is read again they are most: one question, where each would load its stream."""
+        facts = [
+            fact for came in stories.values() for _, fact in came if isinstance(fact, Recorded)
+        ]
+        streams = {stream for fact in facts for stream in self._targets(fact)}
+        if len(streams) < ASKED_TOGETHER:
+            return set()
+        return set(await self._handler.decided(streams))
+
+    def _targets(self, recorded: Recorded) -> list[StreamId]:
+        if self._towns.lack(recorded.town, recorded.profile):
+            return []
+        try:
+            reactions = self._policy(recorded, self._towns[recorded.town])
+        except Exception:  # it is raised again, and told, when its turn comes
+            return []
+        return [reaction.stream for reaction in reactions]
 
     def _by_story(self, records: Sequence[Record]) -> dict[StoryId, list[_Came]]:
         stories: dict[StoryId, list[_Came]] = defaultdict(list)

@@ -5,7 +5,7 @@ never a number somebody passes in: a commit can only be made from the history it
 stream has no holes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -147,6 +147,10 @@ class EventStore(Protocol):
         """All commits of the stream that a majority has, in order."""
         ...
 
+    async def decided(self, streams: Collection[StreamId]) -> set[CommandId]:
+        """The commands that decided anything in these streams, without loading them."""
+        ...
+
     async def append(self, commit: Commit) -> None:
         """Store it durably, or raise.
 
@@ -173,6 +177,10 @@ class MemoryStore:
 
     async def load(self, stream: StreamId) -> History:
         return History(stream, self._streams.get(stream, ()))
+
+    async def decided(self, streams: Collection[StreamId]) -> set[CommandId]:
+        told = [self._streams.get(stream, ()) for stream in streams]
+        return {commit.cause.command_id for commits in told for commit in commits}
 
     async def append(self, commit: Commit) -> None:
         check_size(commit)

@@ -100,7 +100,7 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     "read-model-elsewhere": (
         "Read model {generation} was made from another {topic}: it stands still at {read} of {end} "
         "in partition {partition}.",
-        "wishgrid rebuild",
+        "wishgrid republish --all && wishgrid rebuild",
     ),
     "read-model-outdated": (
         "Read model {generation} {misfit}: projections of this build do not write it.",

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.doctor.faults import Diagnosis
 from deploy.lag import Away, Installation, Place, measure
 from services.projections.build import Build
+from services.projections.positions import ce_id
 from services.projections.roll import KEPT, Roll
 from shared.mongo import Client, Collection, Document, database
 from shared.town import Towns
@@ -100,9 +104,32 @@ async def _look_at_read_model(
     if towns is not None and (misfit := Build.of(towns).misfit(generation)):
         found.add("read-model-outdated", generation=name, misfit=misfit)
     for each in consumers.get(f"wishgrid.projections.{name}", ()):
-        if each.read > each.end:
+        offsets = await roll.database(name)["offsets"].find_one(
+            {"_id": f"{each.topic}:{each.partition}"}
+        )
+        if each.read > each.end or await _is_another(place, each, offsets):
             words = {"topic": each.topic, "partition": each.partition}
             found.add(
                 "read-model-elsewhere", generation=name, read=each.read, end=each.end, **words
             )
             break
+
+
+async def _is_another(place: Installation, at: Place, offsets: Document | None) -> bool:
+    """Whether the record before `at` is not the one that was read there. One that is there no
+    more, or does not come, tells nothing."""
+    if offsets is None or not at.start < offsets["next"] <= at.end:
+        return False
+    partition = TopicPartition(at.topic, at.partition)
+    consumer = AIOKafkaConsumer(**place.kafka.options(), enable_auto_commit=False)
+    try:
+        await consumer.start()
+        consumer.assign([partition])
+        consumer.seek(partition, offsets["next"] - 1)
+        came = await consumer.getmany(partition, timeout_ms=int(ANSWER_SECONDS * 1000))
+    except KafkaError:
+        return False
+    finally:
+        await consumer.stop()
+    records = came.get(partition, [])
+    return bool(records) and ce_id(records[0]) != offsets["last"]

@@ -32,8 +32,8 @@ class Completion:
     async def read(self, generation: Generation, projector: Projector, before: str) -> None:
         """Let it be read instead of `before` once it has everything: few records are missing, at
         some looks in a row, its projector stands before nothing, and nothing waits in it that does
-        not wait in what is read now (so every stream began with its first fact). Raises
-        KafkaError."""
+        not wait in what is read now (so every stream began with its first fact). Nor may it have
+        fewer facts: a topic that was made again lacks them without a trace. Raises KafkaError."""
         name = generation.name
         if not projector.joined or not await self._may_follow(generation, before):
             return
@@ -47,7 +47,9 @@ class Completion:
             self._good_looks[name] = 0
             return
         self._good_looks[name] += 1
-        if self._good_looks[name] >= LOOKS and await self._roll.flip(before, name):
+        if self._good_looks[name] < LOOKS or await self._lacks_facts(name, before, lacks):
+            return
+        if await self._roll.flip(before, name):
             log.info("another generation is to be read", before=before, generation=name)
 
     async def fill(self, generation: Generation, document: Document) -> None:
@@ -79,6 +81,21 @@ class Completion:
         if await generation.database["touched"].find_one():
             return True
         return bool(await generation.database["stories"].find_one(STUCK, {"_id": 1}))
+
+    async def _lacks_facts(self, name: str, before: str, most: int) -> bool:
+        """Whether it lacks more facts than there are records before it. What is read is counted
+        first: whatever that has by then, the other has read, or is about to."""
+        known = await self._roll.database(before)["timeline"].count_documents({})
+        facts = await self._roll.database(name)["timeline"].count_documents({})
+        if known - facts <= most:
+            return False
+        log.warning(
+            "it lacks facts that are read: republish the stores",
+            generation=name,
+            facts=known - facts,
+        )
+        self._good_looks[name] = 0
+        return True
 
     async def _waits(self, name: str, before: str) -> bool:
         """Whether something is parked in it that is not parked in what is read."""

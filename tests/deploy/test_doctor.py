@@ -34,6 +34,7 @@ from deploy.topics import Topic, ensure_topics, topics_of
 from services.projections.build import Build
 from services.projections.roll import KEPT, READING
 from services.projections.stories import FOLD_VERSION
+from shared.contracts.recorded import to_wire
 from shared.kafka import FACTS
 from shared.keystore import check_secrets
 from shared.mongo_store import MongoStore, encode
@@ -426,7 +427,27 @@ async def test_a_read_model_of_other_folds_and_one_of_another_topic(place: Place
     await place.house.database("views_g1")["offsets"].insert_one({"_id": name, "next": 7})
     fault = await place.fault("read-model-elsewhere")
     assert "stands still at 7 of 0 in partition 3" in fault.says
-    assert fault.mend == "wishgrid rebuild"
+    assert fault.mend == "wishgrid republish --all && wishgrid rebuild"
+
+
+@stack
+async def test_a_read_model_of_a_topic_that_was_made_again_and_is_longer_by_now(
+    place: Place, producer: AIOKafkaProducer
+) -> None:
+    """Where it stands there is a record, but another one than it has read."""
+    await reads(place, folds=FOLD_VERSION)
+    topic = place.house.in_kafka(FACTS)
+    facts = wish_commit().recorded_facts()
+    sent = await producer.send_and_wait(topic, *to_wire(facts[0])[1:2], partition=3)
+    offsets = place.house.database("views_g1")["offsets"]
+    read = {"_id": f"{topic}:3", "next": sent.offset + 1, "last": None}
+    await offsets.insert_one(read)
+    found = await place.diagnosis()
+    assert "read-model-elsewhere" not in {fault.name for fault in found.faults}
+    await offsets.update_one({"_id": read["_id"]}, {"$set": {"last": "wish-x@1"}})
+    found = await place.diagnosis()
+    (fault,) = (f for f in found.faults if f.name == "read-model-elsewhere")
+    assert "stands still at 1 of 1 in partition 3" in fault.says
 
 
 async def reads(place: Place, folds: int) -> None:

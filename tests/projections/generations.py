@@ -95,14 +95,14 @@ class Place:
 
         await until(flipped, f"{name} is read", SECONDS)
 
-    async def has(self, name: str, facts: Sequence[Recorded]) -> None:
+    async def has(self, name: str, facts: Sequence[Recorded], seconds: float = SECONDS) -> None:
         """Return when a generation has all these facts."""
         timeline, count = self.roll.database(name)["timeline"], len({r.id for r in facts})
 
         async def all_there() -> bool:
             return await timeline.count_documents({}) == count
 
-        await until(all_there, f"{name} has {count} facts", SECONDS)
+        await until(all_there, f"{name} has {count} facts", seconds)
 
     async def filled(self, name: str) -> None:
         """Return when the generation has all its views."""

@@ -91,6 +91,7 @@ def create(house):
 
 class Settings:
     instance, log_level, host, port = "x-1", "info", "127.0.0.1", 0
+    crash_point = None
 
 http_server.END_SECONDS = 1.0
 serving.Settings = Settings

@@ -84,6 +84,17 @@ async def test_streams_of_one_story_do_not_mix(store: EventStore) -> None:
     assert (await store.load(stream_id("wish", story))).version == 1
 
 
+async def test_what_was_decided_in_some_streams_is_told_without_loading_them(
+    store: EventStore,
+) -> None:
+    one, other, third = (wish_commit(command=f"c-{n}") for n in range(3))
+    for commit in (one, other, third):
+        await store.append(commit)
+    streams = [one.stream, third.stream, stream_id("case", new_story())]
+    assert await store.decided(streams) == {"c-0", "c-2"}
+    assert await store.decided([]) == set()
+
+
 async def test_who_comes_second_gets_a_conflict(store: EventStore) -> None:
     story = new_story()
     first = wish_commit(story)
