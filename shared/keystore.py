@@ -35,11 +35,16 @@ async def check_secrets(database: Database, secrets: InstallationKeys) -> None:
     }
     with contextlib.suppress(DuplicateKeyError):
         await database["canary"].insert_one(document)
-    first = await database["canary"].find_one({"_id": name}) or document
-    if first["index"] != document["index"]:
+    check_canary(await database["canary"].find_one({"_id": name}) or document, secrets)
+
+
+def check_canary(canary: Document, secrets: InstallationKeys) -> None:
+    """The same of a canary, which is the document `canary` of that key store."""
+    name, town = SubjectId("canary"), TownId("canary")
+    if canary["index"] != secrets.blind(town, "canary", "canary"):
         raise ValueError("the index key is not the one this key store was begun with")
     try:
-        secrets.unwrap(name, bytes(first["wrapped"]))
+        secrets.unwrap(name, bytes(canary["wrapped"]))
     except KeyMissing:
         raise ValueError("the master key is not the one this key store was begun with") from None
 

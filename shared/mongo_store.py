@@ -25,7 +25,7 @@ from shared.contracts.base import (
 )
 from shared.contracts.registry import decode_document
 from shared.crash import reached
-from shared.errors import Conflict, OutcomeUnknown, TooLarge
+from shared.errors import Conflict, NotReady, OutcomeUnknown, TooLarge
 from shared.group_commit import AlreadyThere, GroupInsert
 from shared.mongo import Database, Document
 from shared.store import COMMIT_LIMIT, FACT_LIMIT, Cause, Commit, History, RequestSeal, check_size
@@ -41,12 +41,15 @@ class MongoStore:
         """`queue` is for how much may wait, as GroupInsert takes it."""
         self.commits = database[COMMITS]
         self.group = GroupInsert(self.commits, **queue)
+        self.shut: str | None = None
+        """Why it may not be served now, if so."""
 
     async def prepare(self) -> None:
         """Make the collection and its one extra index."""
         await self.commits.create_index([("ts", ASCENDING)])
 
     async def load(self, stream: StreamId) -> History:
+        self._check_open()
         found = self.commits.find(_of(stream))
         documents = await found.sort("_id", ASCENDING).to_list(None)
         return History(stream, tuple(from_document(d) for d in documents))
@@ -54,10 +57,12 @@ class MongoStore:
     async def decided(self, streams: Collection[StreamId]) -> set[CommandId]:
         if not streams:
             return set()
+        self._check_open()
         found = self.commits.find({"$or": [_of(s) for s in streams]}, {"_id": 0, "command_id": 1})
         return {CommandId(document["command_id"]) for document in await found.to_list(None)}
 
     async def append(self, commit: Commit) -> None:
+        self._check_open()
         document = encode(commit)
         try:
             await self.group.insert(commit.stream, document)
@@ -70,6 +75,10 @@ class MongoStore:
     async def close(self) -> None:
         """Wait for what is in flight."""
         await self.group.drain()
+
+    def _check_open(self) -> None:
+        if self.shut is not None:
+            raise NotReady(self.shut)
 
     async def _read_back(self, commit: Commit) -> None:
         """Return if it turns out to be stored. A write seen nowhere may still arrive: unknown."""
@@ -91,7 +100,7 @@ class MongoStore:
 def encode(commit: Commit) -> RawBSONDocument:
     """The stored form. Raises TooLarge, or ValueError for text that is not Unicode."""
     document: Document = {
-        "_id": _key(commit.stream, commit.first),
+        "_id": key(commit.stream, commit.first),
         "stream": commit.stream,
         "first": commit.first,
         "facts": [fact.model_dump(mode="json", exclude_none=True) for fact in commit.facts],
@@ -146,5 +155,6 @@ def _of(stream: StreamId) -> Document:
     return {"_id": {"$gte": f"{stream}@", "$lt": f"{stream}A"}}
 
 
-def _key(stream: StreamId, first: int) -> str:
+def key(stream: StreamId, first: int) -> str:
+    """The `_id` of the commit of a stream whose first version is `first`."""
     return f"{stream}@{first:010d}"

@@ -20,6 +20,11 @@ class Outgoing:
     headers: Headers
     optional: bool = False
 
+    @property
+    def name(self) -> str:
+        """Its ce_id."""
+        return next(value for name, value in self.headers if name == "ce_id").decode()
+
 
 Outlet = Callable[[Recorded], Iterator[Outgoing]]
 """The records of a fact, the same whenever it is asked, in the order they are sent."""

@@ -7,9 +7,9 @@ former leader that wakes up can only repeat what consumers have already seen and
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -21,6 +21,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from shared.crash import reached
 from shared.kafka import abandon
 from shared.lease import Lease, Lost
+from shared.marks import KNOWN, Marks
 from shared.mongo import ChangeFeed, Collection, Document
 from shared.mongo_store import from_document
 from shared.outgoing import Outgoing, Outlet
@@ -47,13 +48,16 @@ class Relay:
         *,
         lease_seconds: float,
         patience: float = PATIENCE_SECONDS,
+        marks: Marks | None = None,
     ) -> None:
+        """`marks` are kept in the lease and moved on by what is published."""
         self._commits = commits
         self._lease = lease
         self._outlet = outlet
         self._new_producer = producer
         self._pause = lease_seconds / 4
         self._patience = patience
+        self._marks = marks
         self._saved_at = 0.0
         self.leading = False
         self.published = 0
@@ -164,19 +168,30 @@ class Relay:
 
     async def _send(self, producer: AIOKafkaProducer, commits: list[Document]) -> int:
         """How many records Kafka acknowledged: all."""
-        sent: list[asyncio.Future[object]] = []
+        sent: list[asyncio.Future[Any]] = []
+        facts: list[tuple[Outgoing, asyncio.Future[Any]]] = []
         try:
             for out in chain.from_iterable(map(self._records, commits)):
                 if out.optional and not await self._heard(producer, out.topic):
                     continue
                 queued = producer.send(out.topic, out.value, key=out.key, headers=out.headers)
                 sent.append(await queued)  # what was sent is cancelled on failure
+                if not out.optional:
+                    facts.append((out, sent[-1]))
                 reached("batch-half-sent")
             await acknowledged(sent, self._patience)
+            self._mark(facts)
         finally:
             for each in sent:  # after a failure nobody asks the others what became of them
                 each.cancel()
         return len(sent)
+
+    def _mark(self, facts: Iterable[tuple[Outgoing, asyncio.Future[Any]]]) -> None:
+        if self._marks is None:
+            return
+        for out, acked in facts:
+            at = acked.result()
+            self._marks.published(at.topic, at.partition, at.offset, out.name)
 
     async def _heard(self, producer: AIOKafkaProducer, topic: str) -> bool:
         """Whether there is such a topic: facts do not wait for an answer nobody can be given.
@@ -199,5 +214,6 @@ class Relay:
         """Save the token: after every publish, and now and then on idle, before it ages out."""
         now = asyncio.get_running_loop().time()
         if force or now - self._saved_at > self._pause:
-            await self._lease.renew(token=feed.token, cluster_time=feed.cluster_time)
+            known = {} if self._marks is None else {KNOWN: self._marks.document()}
+            await self._lease.renew(token=feed.token, cluster_time=feed.cluster_time, **known)
             self._saved_at = now

@@ -11,6 +11,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from deploy.cli import contract, parked
+from deploy.cli.backup import backup
 from deploy.cli.doctor import doctor
 from deploy.cli.import_list import import_list
 from deploy.cli.options import (
@@ -26,6 +27,7 @@ from deploy.cli.options import (
 from deploy.cli.profile import profile
 from deploy.cli.rebuild import rebuild
 from deploy.cli.republish import republish
+from deploy.cli.restore import restore
 from deploy.cli.rights import passwords, rights
 from deploy.kafka_door import why_not
 from deploy.local.errors import InstallFirst, StartFailed
@@ -39,6 +41,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command("import")(import_list)
 for command in (doctor, passwords, rights, republish, rebuild):
     app.command()(command)
+app.command()(backup)
+app.command()(restore)
 for name, group in (("contract", contract.app), ("parked", parked.app), ("profile", profile)):
     app.add_typer(group, name=name)
 

@@ -43,6 +43,21 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         "{where} has no primary: what is sent in is refused until a majority of its members is up.",
         "mongosh '{uri}' --eval 'rs.status()'",
     ),
+    "store-half-restored": (
+        "{store} is half restored: no service starts with it.",
+        "wishgrid restore --again …   # with the same backups",
+    ),
+    "store-behind": (
+        "{store} was restored and has not taken in yet what Kafka holds beyond it: until then "
+        "{service} serves nothing.",
+        f"{_COMPOSE} up --detach kafka {{service}}-1 {{service}}-2   # and see their logs",
+    ),
+    "store-and-topic-apart": (
+        "{store} and the topic of facts cannot be brought together: {why}. {service} serves "
+        "nothing.",
+        "wishgrid restore --help   # from a later backup; or, if the store is right, wishgrid "
+        "republish --all into a new topic, and restart {service}",
+    ),
     "kafka-away": (
         "Kafka at {where} does not answer ({why}): what is accepted waits in its store, and no "
         "reaction or view moves on.",

@@ -13,6 +13,7 @@ from deploy.doctor.faults import Diagnosis
 from deploy.doctor.files import Files
 from shared.keystore import check_secrets
 from shared.mongo import Client, Document, database
+from shared.restored import BEGUN, ONE, RESTORE
 from shared.sealing import InstallationKeys
 from shared.settings import Settings
 from shared.town import Towns
@@ -27,12 +28,26 @@ async def look_at_mongo(mongo: Client, settings: Settings, files: Files, found: 
     if not await _serves(settings.mongo, found):
         found.unseen.append("what MongoDB holds")
         return False
+    await look_at_restores(mongo, settings.database_prefix, found)
     if files.secrets is not None:
         await _look_at_key_store(mongo, settings, files.secrets, found)
     if files.towns is not None:
         for service in SERVICES:
             await _look_at_profiles(mongo, settings, service, files.towns, found)
     return True
+
+
+async def look_at_restores(mongo: Client, prefix: str, found: Diagnosis) -> None:
+    """Stores that were restored, and what is left to do with them."""
+    for service in SERVICES:
+        store = database(mongo, f"{prefix}_{service}")
+        if (left := await store[RESTORE].find_one(ONE)) is None:
+            continue
+        words = {"store": store.name, "service": service, "why": left.get("why")}
+        if left["state"] == BEGUN:
+            found.add("store-half-restored", **words)
+        else:
+            found.add("store-and-topic-apart" if left.get("why") else "store-behind", **words)
 
 
 async def _serves(uri: str, found: Diagnosis) -> bool:

@@ -40,10 +40,13 @@ def create(house: House) -> FastAPI:
         PartnerTopics(doors, house.kafka),
         topic_prefix=house.settings.topic_prefix,
     )
+    inbound = f"{re.escape(house.settings.topic_prefix)}{INBOUND}"
+    group = house.in_kafka("wishgrid.intake.gate")
+    service.readers[group] = inbound
     watch = consume(
         doors,
-        pattern=f"^{re.escape(house.settings.topic_prefix)}{INBOUND}$",
-        group=house.in_kafka("wishgrid.intake.gate"),
+        pattern=f"^{inbound}$",
+        group=group,
         instance=house.settings.instance,
         session_seconds=house.settings.session_timeout_seconds,
         handle=gate.on_batch,

@@ -18,6 +18,7 @@ from shared.access_log import AccessLog
 from shared.background import in_background
 from shared.keystore import KeyReader, check_secrets
 from shared.metrics import frozen
+from shared.restored import check_whole
 from shared.serving import House, answers, register_profiles, serve
 from shared.web import create_app
 
@@ -53,6 +54,7 @@ def create(house: House) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await check_whole(home)
         await register_profiles(home, house.towns)
         await check_secrets(house.database("keys"), house.secrets)
         await upkeep.prepare()

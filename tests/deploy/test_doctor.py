@@ -419,6 +419,19 @@ async def test_reactions_that_a_rule_refused(place: Place) -> None:
 
 
 @stack
+async def test_stores_that_were_restored_by_half_or_not_compared_or_apart(place: Place) -> None:
+    left = place.house.database("intake")["restore"]
+    await left.insert_one({"_id": "restore", "state": "begun"})
+    half = await place.fault("store-half-restored")
+    assert half.says.endswith("_intake is half restored: no service starts with it.")
+    await left.update_one({}, {"$set": {"state": "restored"}})
+    assert "intake serves nothing" in (await place.fault("store-behind")).says
+    await left.update_one({}, {"$set": {"why": "wish-1@2 is another fact"}})
+    apart = await place.fault("store-and-topic-apart")
+    assert "cannot be brought together: wish-1@2 is another fact. " in apart.says
+
+
+@stack
 async def test_a_read_model_of_other_folds_and_one_of_another_topic(place: Place) -> None:
     await reads(place, folds=1)
     assert "written by folds 1" in (await place.fault("read-model-outdated")).says

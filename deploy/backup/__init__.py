@@ -1,0 +1,1 @@
+"""Backup and restore of what cannot be made again: event stores, and apart from them the keys."""
