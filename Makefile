@@ -5,7 +5,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" PIP_FIND_LINKS= $(BIN)/python -m p
 	--quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo check test bench format lock clean
+.PHONY: help venv demo check test chaos bench format lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 
 test: check $(NODE) $(BOARD) ## all that must hold: check, then the tests on a real Kafka and mongod
 	$(PYTEST) -m stack
+
+chaos: venv ## die at every crash point, then faults by seed, and ask the oracle (SECONDS=240 SEED=7: that seed alone)
+ifeq ($(SEED)$(SECONDS),)
+	$(BIN)/python -m tests.chaos crash --runs 20
+endif
+	$(BIN)/python -m tests.chaos run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 bench: venv ## measure against peers: accepting, replay, appending, visible (tests/bench/README.md)
 	$(BIN)/python -m tests.bench
