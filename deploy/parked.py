@@ -21,6 +21,10 @@ REACTING: Final = ("intake", "dispatch")
 PROJECTIONS: Final = "projections"
 TOUCHED: Final = "touched"
 """In a generation, `{_id: story, partition}`: stories its projector is to fold again."""
+DROPPED: Final = "dropped"
+"""Beside each `parked`, what was dropped of it: the documents as they were and when, for ever."""
+_UNREAD: Final[Document] = {"fact": None, "reason": {"$exists": True}}
+"""What does not read, of reactions and of a read model: neither has a fact, and both a reason."""
 _NOT_SAID: Final = "it waits for what its story lacks"
 _LOOK_AGAIN_SECONDS: Final = 0.2
 
@@ -60,6 +64,15 @@ class Standstill:
 
 
 @dataclass(frozen=True)
+class Record:
+    """One that does not read, and why not."""
+
+    where: str
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a story that was tried again: `handled` facts, `left` of them still wait.
     `taken_up` is False while nobody has finished with it."""
@@ -70,6 +83,7 @@ class Outcome:
     handled: int
     left: int
     reason: str | None = None
+    partition: int | None = None
 
 
 class Places:
@@ -97,6 +111,27 @@ class Places:
         deadline = time.monotonic() + seconds
         for each in those:
             yield await _outcome(homes[each.where], each, deadline)
+
+    async def unreadable(self, story: str) -> list[Record]:
+        """The records of one story that do not read. Raises PyMongoError."""
+        return [
+            Record(where, str(each.get("place", each["_id"])), str(each["reason"]))
+            for where, home in await self._homes()
+            async for each in home["parked"].find({"story": story, **_UNREAD}).sort("_id", 1)
+        ]
+
+    async def drop(self, story: str) -> int:
+        """Let its records that do not read wait no more; they are kept in `dropped`. How many.
+        Raises PyMongoError."""
+        count = 0
+        for _, home in await self._homes():
+            async for each in home["parked"].find({"story": story, **_UNREAD}):
+                name = {"_id": each["_id"]}
+                kept = {"$setOnInsert": {**each, "dropped": datetime.now(UTC)}}
+                await home[DROPPED].update_one(name, kept, upsert=True)
+                await home["parked"].delete_one(name)
+                count += 1
+        return count
 
     async def _homes(self) -> list[tuple[str, Database]]:
         """By name of the place: a service's own database, or that of a generation."""
@@ -174,7 +209,8 @@ async def _outcome(home: Database, standstill: Standstill, deadline: float) -> O
         if not asked or asked.get("done"):
             break
         if time.monotonic() > deadline:
-            return Outcome(where, story, False, 0, 0, asked.get("waits"))
+            waits, partition = asked.get("waits"), standstill.partition
+            return Outcome(where, story, False, 0, 0, waits, partition)
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
     if reacting:
         await requests.delete_one({"_id": story, "done": True})

@@ -53,5 +53,9 @@ class IncompleteHistory(Exception):
         super().__init__(f"{fact}: {reason}")
 
 
+class TooManyParked(Exception):
+    """So many stories would be parked that the build must be broken; nothing more is read."""
+
+
 class NotReady(Exception):
     """This process lacks something it must have first, such as a town's newer profile."""

@@ -20,7 +20,14 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from pymongo.errors import PyMongoError
 
 from shared.crash import reached
-from shared.errors import Conflict, IncompleteHistory, NotReady, OutcomeUnknown, Overloaded
+from shared.errors import (
+    Conflict,
+    IncompleteHistory,
+    NotReady,
+    OutcomeUnknown,
+    Overloaded,
+    TooManyParked,
+)
 from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name, safe_parser
 from shared.kafka_origins import Origins
@@ -45,8 +52,10 @@ INFRASTRUCTURE: Final = (
     Overloaded,
     NotReady,
     IncompleteHistory,
+    TooManyParked,
 )
-"""What is nobody's fault and heals: back off and do the same again, never skip."""
+"""What is no fault of the record and heals, some of it by another build: back off and do the same
+again, never skip."""
 
 
 _BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

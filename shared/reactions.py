@@ -2,26 +2,28 @@
 
 A policy is pure: `(fact, town) -> reactions`, at most one per target stream. The command id is
 derived from fact, policy and target, so replaying the whole topic appends nothing. What a rule
-refuses is kept in `issues` and not judged again; what raises or does not read parks its story in
-`parked`, with all that follows in it.
+refuses is kept in `issues` and, but for what came too early, not judged again; what raises or does
+not read parks its story in `parked`, with all that follows in it.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 from pymongo import UpdateOne
 from structlog.contextvars import bound_contextvars
 
+from shared.breaker import MOST, Breaker
 from shared.contracts.base import CommandId, StoryId, StreamId
 from shared.contracts.recorded import Recorded, Unreadable, from_wire, kind_of
 from shared.contracts.registry import UnknownFact
 from shared.crash import reached
-from shared.errors import NotReady, Refused
+from shared.errors import NotReady, Refused, TooManyParked
 from shared.handling import Handler, Order, Prepared, command_id
+from shared.issues import ISSUES, Issues
 from shared.kafka import INFRASTRUCTURE, Record
 from shared.mongo import Database
 from shared.parking import BEHIND, UNREADABLE, Parked, Waiting, story_by_key
@@ -57,6 +59,8 @@ class Reactions(Generic[S, C]):
         *,
         listens_to: str,
         complete: Complete[S, C] | None = None,
+        instance: str = "",
+        most_parked: int = MOST,
     ) -> None:
         self._handler = handler
         self._policy = policy
@@ -66,22 +70,35 @@ class Reactions(Generic[S, C]):
         self.lacks: str | None = None
         """What this build or installation lacks to understand a fact; it waits until that is
         there: a profile, or a type of fact that a newer build records."""
-        self._issues = database["issues"]
+        self._issues = Issues(database)
         self._parked = Parked(database)
         self._seen = database["seen"]
+        self.breaker = Breaker(database, "reactions", instance, most_parked)
 
     async def prepare(self, database: Database) -> None:
-        """Make the indexes."""
-        for name in ("parked", "issues"):
+        """Make the indexes, and remember whether they stood still."""
+        for name in ("parked", ISSUES):
             await database[name].create_index([("story", 1)])
+        await self.breaker.begin()
 
     async def on_batch(self, records: Sequence[Record]) -> None:
-        """React to a batch. Returns when everything is stored, refused or parked."""
+        """React to a batch. Returns when everything is stored, refused or parked. Raises
+        TooManyParked, and from then on at once."""
+        try:
+            if self.breaker.fault is not None:
+                raise TooManyParked(self.breaker.fault)
+            await self._on_batch(records)
+        except TooManyParked as why:
+            await self.breaker.stand(str(why))
+            raise
+        await self.breaker.went_on()
+
+    async def _on_batch(self, records: Sequence[Record]) -> None:
         stories = self._by_story(records)
         if not stories:
             return
         parked = await self._parked.stories(stories)
-        judged = await self._judged(stories) | await self._decided(stories)
+        judged = await self._issues.judged(stories) | await self._decided(stories)
         room = asyncio.Semaphore(AT_ONCE)
 
         async def react(story: StoryId, facts: list[_Came]) -> int:
@@ -97,6 +114,8 @@ class Reactions(Generic[S, C]):
             if isinstance(result, BaseException):
                 raise result
             seen[story] = result
+        well = sum(map(bool, done))
+        self.breaker.window = self.breaker.window.after([None] * well)
         await self._note_seen({story: version for story, version in seen.items() if version})
 
     async def waiting(self, story: StoryId) -> list[Waiting]:
@@ -106,7 +125,7 @@ class Reactions(Generic[S, C]):
     async def on_parked(self, waiting: Sequence[Waiting]) -> tuple[int, str | None]:
         """React to what waits of one story, each let go when it is done: how many, and why the
         next one still fails. Only for who reads the story's partition and holds its gate."""
-        judged = await self._judged({w.recorded.story for w in waiting if w.recorded})
+        judged = await self._issues.judged({w.recorded.story for w in waiting if w.recorded})
         for handled, each in enumerate(waiting):
             recorded = each.recorded
             if recorded is None:
@@ -119,9 +138,6 @@ class Reactions(Generic[S, C]):
                 await self._note_seen({recorded.story: recorded.version})
             await self._parked.let_go(each)
         return len(waiting), None
-
-    async def _judged(self, stories: Collection[StoryId]) -> set[str]:
-        return set(await self._issues.distinct("_id", {"story": {"$in": list(stories)}}))
 
     async def _decided(self, stories: Mapping[StoryId, Sequence[_Came]]) -> set[str]:
         """The reactions of a batch that were decided when their facts came before. In a topic that
@@ -163,17 +179,22 @@ class Reactions(Generic[S, C]):
         seen = 0
         for record, fact in came:
             if isinstance(fact, str):
-                await self._parked.park(record, None, fact)
-                parked = True
-                continue
-            reason = BEHIND if parked else await self._bug(fact, judged)
-            if reason is None:
+                await self._park(record, None, fact, newly=not parked)
+            elif (reason := BEHIND if parked else await self._bug(fact, judged)) is not None:
+                await self._park(record, fact, reason, newly=not parked)
+            else:
                 seen = max(seen, fact.version)
                 reached("batch-half-reacted")
-            else:
-                await self._parked.park(record, fact, reason)
-                parked = True
+                continue
+            parked = True
         return seen
+
+    async def _park(
+        self, record: Record, recorded: Recorded | None, reason: str, *, newly: bool
+    ) -> None:
+        if newly:
+            self.breaker.window = self.breaker.window.after([reason])
+        await self._parked.park(record, recorded, reason)
 
     async def _bug(self, recorded: Recorded, judged: set[str]) -> str | None:
         """React; what a rule raised, if it did."""
@@ -201,9 +222,10 @@ class Reactions(Generic[S, C]):
                 continue
             try:
                 outcome = await self._handler.handle(self._order(recorded, reaction, name, town))
+                await self._issues.decided(name)
                 log.info("reacted", policy=reaction.policy, said=outcome.said)
             except Refused as refusal:
-                await self._note_issue(recorded, reaction, name, refusal)
+                await self._issues.note(recorded, reaction, name, refusal)
                 judged.add(name)
 
     def _order(
@@ -216,21 +238,6 @@ class Reactions(Generic[S, C]):
 
         cause = Cause(name, recorded.correlation, recorded.id, recorded.traceparent)
         return Order(reaction.stream, town, cause, prepare, occurred=recorded.occurred)
-
-    async def _note_issue(
-        self, recorded: Recorded, reaction: Reaction[C], name: CommandId, refusal: Refused
-    ) -> None:
-        log.warning("reaction refused", policy=reaction.policy, code=refusal.code)
-        issue = {
-            "story": recorded.story,
-            "fact": recorded.id,
-            "policy": reaction.policy,
-            "stream": reaction.stream,
-            "code": refusal.code,
-            "correlation": recorded.correlation,
-            "noted": datetime.now(UTC),
-        }
-        await self._issues.update_one({"_id": name}, {"$setOnInsert": issue}, upsert=True)
 
     async def _note_seen(self, stories: dict[StoryId, int]) -> None:
         if stories:

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     watchdog_seconds: Annotated[float, Field(ge=5)] = 60.0
     """How long a consumer may have something to read and read nothing; the process then ends, to
     be started again."""
+    most_stories_parked: Annotated[int, Field(ge=1)] = 100
+    """Of the last four times as many stories that a reader came to, no more may be parked, or it
+    stands still: see `shared.breaker`. To be raised where so many really are bad."""
 
     @model_validator(mode="after")
     def _no_played_time_in_production(self) -> Self:

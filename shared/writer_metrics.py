@@ -1,6 +1,7 @@
 """The numbers of a writing service: its store, its relay, its reactions."""
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
@@ -8,15 +9,20 @@ from shared.backlog import unpublished_seconds
 from shared.group_commit import GroupInsert
 from shared.metrics import Metrics, counter, faults, gauge
 from shared.mongo import Database
+from shared.reactions import Reactions
 from shared.relay import Relay
 
 
 def writer_metrics(
-    home: Database, group: GroupInsert, relay: Relay, lacks: Callable[[], str | None]
+    home: Database,
+    group: GroupInsert,
+    relay: Relay,
+    reacting: Callable[[], Reactions[Any, Any] | None],
 ) -> Metrics:
-    """`lacks` says what the reactions wait for, if they do."""
+    """`reacting` gives the reactions once there are some."""
 
     def held() -> list[Metric]:
+        reactions = reacting()
         return [
             gauge("wishgrid_relay_leading", "1 on the instance that relays", relay.leading),
             counter(
@@ -24,7 +30,13 @@ def writer_metrics(
             ),
             counter("wishgrid_store_flushes", "Group commits", group.flushed),
             counter("wishgrid_store_documents", "Documents in these", group.inserted),
-            faults({"relay": relay.fault is not None, "understood": lacks() is not None}),
+            faults(
+                {
+                    "relay": relay.fault is not None,
+                    "understood": reactions is not None and reactions.lacks is not None,
+                    "reactions": reactions is not None and reactions.breaker.fault is not None,
+                }
+            ),
         ]
 
     async def stored() -> list[Metric]:

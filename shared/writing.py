@@ -73,7 +73,7 @@ class WritingService:
             self.home,
             self.store.group,
             self.relay,
-            lambda: None if self._reactions is None else self._reactions.lacks,
+            lambda: self._reactions,
         )
 
     @asynccontextmanager
@@ -106,14 +106,15 @@ class WritingService:
                 await self.store.close()
 
     async def ready(self) -> dict[str, bool]:
-        """MongoDB answers, the store is open, reactions have joined once, no fact waits for a
-        profile or a build that knows it, and every commit reads. Kafka may be away later: what is
-        accepted then goes out when it is back."""
+        """MongoDB answers, the store is open, reactions have joined once and did not park too many,
+        no fact waits for a profile or a build that knows it, and every commit reads. Kafka may be
+        away later: what is accepted then goes out when it is back."""
+        reactions = self._reactions
         return {
             "mongo": await answers(self.house.mongo),
             "store": self.store.shut is None,
-            "reactions": self._joined.yes,
-            "understood": self._reactions is not None and self._reactions.lacks is None,
+            "reactions": self._joined.yes and (reactions is None or not reactions.breaker.fault),
+            "understood": reactions is not None and reactions.lacks is None,
             "relay": self.relay.fault is None and self.taken_in.fault is None,
         }
 

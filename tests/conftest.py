@@ -204,12 +204,16 @@ class Reader:
         """Read on until it is enough."""
 
         async def read() -> bool:
-            for records in (await self._consumer.getmany(timeout_ms=100)).values():
-                self.records += records
+            await self.more()
             return enough(self.records)
 
         await until(read, what)
         return self.records
+
+    async def more(self) -> None:
+        """Read what is there within a moment."""
+        for records in (await self._consumer.getmany(timeout_ms=100)).values():
+            self.records += records
 
     async def to_the_end(self) -> list[Record]:
         """Read all there is now."""

@@ -103,7 +103,7 @@ async def send_misnamed(
     *,
     partition: int = 0,
     codec: int = 0,
-) -> None:
+) -> Any:
     """Publish (key, value, headers) in one batch, with names of headers that need not be UTF-8:
     other clients allow what aiokafka's producer does not. `codec` is Kafka's number of it."""
     read_every_name()  # or this process could not look at the topic any more
@@ -112,4 +112,4 @@ async def send_misnamed(
     for key, value, headers in records:
         named = [(_Name(name), text) for name, text in headers]
         batch.append(timestamp=1, key=key, value=value, headers=named)
-    await (await producer.send_batch(batch, topic, partition=partition))
+    return await (await producer.send_batch(batch, topic, partition=partition))

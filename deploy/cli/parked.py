@@ -12,11 +12,11 @@ import typer
 from deploy.cli.options import PREFIX, DatabasePrefix, Mongo
 
 if TYPE_CHECKING:
-    from deploy.parked import Outcome, Places, Standstill
+    from deploy.parked import Outcome, Places, Record, Standstill
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="What stands still until somebody mends it: list it, try it again.",
+    help="What stands still until somebody mends it: list it, try it again, drop what never reads.",
 )
 
 
@@ -89,6 +89,35 @@ def replay(
         raise typer.Exit(1)
 
 
+@app.command()
+def drop(
+    mongo: Mongo,
+    story: Annotated[str, typer.Option(help="id of the story")],
+    database_prefix: DatabasePrefix = PREFIX,
+    service: Services = None,
+    yes: Annotated[bool, typer.Option("--yes", help="drop them, not only say which")] = False,
+) -> None:
+    """Give up the records of a story that do not read and never will: no reader sees them again.
+    They are kept as they came in `dropped`, beside `parked`. What reads cannot be dropped: it
+    waits until it is mended. Exit 1 without --yes, and when there is nothing to drop."""
+
+    async def found(places: "Places") -> "list[Record]":
+        return await places.unreadable(story)
+
+    async def dropped(places: "Places") -> int:
+        return await places.drop(story)
+
+    records = _with_places(mongo, database_prefix, service, found)
+    if not records:
+        _fail(f"story {story} has no record there that does not read: nothing can be dropped")
+    for each in records:
+        print(f"{each.where}: {each.place}: {each.reason}")
+    if not yes:
+        _fail("nothing was dropped: say --yes to drop what is named above")
+    count = _with_places(mongo, database_prefix, service, dropped)
+    print(f"{count} dropped; what waits behind: wishgrid parked replay --story={story}")
+
+
 def _with_places(
     mongo: str, prefix: str, services: list[Service] | None, ask: "Callable[[Places], Awaitable[T]]"
 ) -> T:
@@ -113,8 +142,10 @@ def _with_places(
 def _sentence(outcome: "Outcome", seconds: float) -> str:
     what = f"{outcome.where}: story {outcome.story}: "
     if not outcome.taken_up:
-        why = outcome.reason or f"does {outcome.where.split()[0]} run?"
-        return f"{what}not done after {seconds:g} s ({why}); it stays asked for"
+        service = outcome.where.split()[0]
+        why = outcome.reason or f"no {service} that reads partition {outcome.partition} took it up"
+        hint = "" if outcome.reason else f": does {service} run?"
+        return f"{what}not done after {seconds:g} s ({why}{hint}); it stays asked for"
     said = f"{what}{outcome.handled} handled, {outcome.left} still wait"
     return f"{said}: {outcome.reason}" if outcome.left else said
 

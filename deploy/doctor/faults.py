@@ -121,9 +121,15 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
         "Read model {generation} {misfit}: projections of this build do not write it.",
         "wishgrid rebuild",
     ),
+    "reader-stands-still": (
+        "A reader ({where}) has stood still since {since}, so as not to park everything; it skips "
+        "nothing. {why}.",
+        "wishgrid parked replay --all   # once the mended build runs; where so many really are "
+        "bad: raise WISHGRID_MOST_STORIES_PARKED and start it again",
+    ),
     "stories-parked": (
         "{count} records in {where} wait until somebody mends their story.",
-        "wishgrid parked list",
+        "wishgrid parked list   # and once what it names is mended: wishgrid parked replay --all",
     ),
     "reactions-refused": (
         "In {service} a rule refused {count} reactions to facts in the last {days} days ({codes}): "

@@ -17,6 +17,7 @@ from deploy.lag import Away, Installation, Place, measure
 from services.projections.build import Build
 from services.projections.positions import ce_id
 from services.projections.roll import KEPT, Roll
+from shared.breaker import STOPS
 from shared.mongo import Client, Collection, Document, database
 from shared.town import Towns
 
@@ -48,6 +49,7 @@ async def look_at_progress(
             found.add("reader-gone", lag=behind, group=group, service=group.split(".")[1])
     for service in WRITERS:
         home = database(mongo, f"{place.database_prefix}_{service}")
+        _look_at_stops(await home[STOPS].find().to_list(None), service, found)
         await _look_at_parked(home["parked"], f"the reactions of {service}", found)
         await _look_at_refused(home["issues"], service, found)
     await _look_at_read_model(mongo, place, towns, lag.consumers, found)
@@ -64,6 +66,13 @@ def _members(place: Installation, groups: Iterable[str]) -> dict[str, int]:
         name.removeprefix(place.topic_prefix): len(answer.result().members)
         for name, answer in asked.items()
     }
+
+
+def _look_at_stops(stops: Iterable[Document], service: str, found: Diagnosis) -> None:
+    for each in stops:
+        where = f"{each['reader']} of {service}, on {each['instance']}"
+        since = f"{each['since']:%Y-%m-%d %H:%M} UTC"
+        found.add("reader-stands-still", where=where, since=since, why=each["why"])
 
 
 async def _look_at_parked(parked: Collection, where: str, found: Diagnosis) -> None:
@@ -96,6 +105,9 @@ async def _look_at_read_model(
     found: Diagnosis,
 ) -> None:
     roll = Roll(database(mongo, f"{place.database_prefix}_views"))
+    there = [each["_id"] for each in await roll.there()]
+    stops = await roll.views[STOPS].find({"reader": {"$in": there}}).to_list(None)
+    _look_at_stops(stops, "projections", found)
     name = await roll.reading()
     generation = None if name is None else await roll.one(name)
     if name is None or generation is None:

@@ -23,7 +23,14 @@ def create(house: House) -> FastAPI:
     keys = KeyReader(house.database("keys"), house.secrets)
     cases: Cases = Cases(CASE, service.store, house.clock, keys)
     reactions = Reactions(
-        service.home, cases, react, house.towns, listens_to="wish", complete=complete
+        service.home,
+        cases,
+        react,
+        house.towns,
+        listens_to="wish",
+        complete=complete,
+        instance=house.settings.instance,
+        most_parked=house.settings.most_stories_parked,
     )
 
     @asynccontextmanager

@@ -27,7 +27,15 @@ def create(house: House) -> FastAPI:
     service = WritingService(house, "intake", own="wish")
     keys = KeyWriter(house.database("keys"), house.secrets)
     wishes: Wishes = Wishes(WISH, service.store, house.clock, keys)
-    reactions = Reactions(service.home, wishes, react, house.towns, listens_to="case")
+    reactions = Reactions(
+        service.home,
+        wishes,
+        react,
+        house.towns,
+        listens_to="case",
+        instance=house.settings.instance,
+        most_parked=house.settings.most_stories_parked,
+    )
     claims = Claims(service.home, house.secrets)
     doors = broker(house.kafka, "wishgrid-intake-gate")
     gate = Gate(

@@ -98,8 +98,14 @@ class Completion:
         return True
 
     async def _waits(self, name: str, before: str) -> bool:
-        """Whether something is parked in it that is not parked in what is read."""
+        """Whether something is parked in it that is not parked in what is read, nor was there
+        until an operator dropped it."""
         parked = self._roll.database(name)["parked"].find({}, {"_id": 1})
         ids = [document["_id"] async for document in parked]
-        known = self._roll.database(before)["parked"]
-        return len(ids) > await known.count_documents({"_id": {"$in": ids}})
+        read = self._roll.database(before)
+        known = {
+            each["_id"]
+            for collection in ("parked", "dropped")
+            async for each in read[collection].find({"_id": {"$in": ids}}, {"_id": 1})
+        }
+        return not known.issuperset(ids)

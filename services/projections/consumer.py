@@ -5,9 +5,15 @@ from collections.abc import Mapping
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from services.projections.readmodel import ReadModel
 from shared.kafka_access import KafkaAccess
 from shared.watchdog import REBALANCE_SECONDS
 
@@ -42,6 +48,17 @@ async def tell_kafka(consumer: AIOKafkaConsumer, stands: Mapping[TopicPartition,
         log.info("Kafka was not told our offsets", error=type(failed).__name__)
         return not isinstance(failed, CommitFailedError)
     return True
+
+
+async def behind(consumer: AIOKafkaConsumer | None, topic: str, model: ReadModel) -> dict[int, int]:
+    """Records per partition of the topic that the read model lacks. Raises KafkaError,
+    PyMongoError."""
+    if consumer is None or not (numbers := consumer.partitions_for_topic(topic)):
+        raise KafkaConnectionError(f"{topic} was not reached yet")
+    partitions = [TopicPartition(topic, number) for number in numbers]
+    ends = await consumer.end_offsets(partitions)
+    read = await model.offsets(partitions)
+    return {p.partition: max(ends[p] - read.get(p, 0), 0) for p in partitions}
 
 
 def what_is_lost(topic: str, lost: OffsetOutOfRangeError) -> str:

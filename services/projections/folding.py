@@ -36,7 +36,8 @@ class Recipe:
 @dataclass(slots=True)
 class Changes:
     """What is to be written. A row of None is to go; `counts` are differences, by tally;
-    `parked` are kept, `drained` let go; `touched` stories have had what they were touched for."""
+    `parked` are kept, `drained` let go; `touched` stories have had what they were touched for.
+    `stood` are stories that stood well before, and why they are stuck now, if they are."""
 
     stories: dict[str, Story] = field(default_factory=dict)
     timeline: list[Document] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Changes:
     drained: list[FactId] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
+    stood: dict[str, str | None] = field(default_factory=dict, compare=False)
 
 
 def fold_poll(
@@ -92,6 +94,8 @@ def _fold_story(
     changes.parked += [recorded for recorded in left if recorded.id not in old]
     changes.drained += old.keys() - {recorded.id for recorded in left}
     _add(changes, own)
+    if "stuck" not in before:
+        changes.stood[before["_id"]] = "; ".join(story.get("stuck", {}).values()) or None
     if story != before:
         changes.stories[story["_id"]] = story
 

@@ -11,22 +11,23 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from pymongo.errors import PyMongoError
 
-from services.projections.consumer import new_consumer, tell_kafka, what_is_lost
+from services.projections.consumer import behind, new_consumer, tell_kafka, what_is_lost
 from services.projections.folding import Changes, fold_poll
 from services.projections.generations import Generation, NotOurs
 from services.projections.positions import Move, OutOfStep, Positions, TopicChanged
 from services.projections.readmodel import ReadModel
-from services.projections.records import ReadAhead, decoded, tell
+from services.projections.records import ReadAhead, decoded, lacking, tell
 from services.projections.touching import MOST_TOUCHED, fold_touched
-from shared.contracts.recorded import Recorded
+from shared.breaker import MOST, Breaker
 from shared.crash import reached
-from shared.errors import NotReady
+from shared.errors import NotReady, TooManyParked
 from shared.kafka import Record
 from shared.kafka_access import KafkaAccess
+from shared.parking import story_by_key
 from shared.town import Towns
 from shared.watchdog import Watch
 
@@ -52,6 +53,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         kafka: KafkaAccess,
         instance: str,
         session_seconds: float,
+        most_parked: int = MOST,
     ) -> None:
         self._generation = generation
         self._model = model
@@ -68,6 +70,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._consumer: AIOKafkaConsumer | None = None
         self._leaves: NotOurs | None = None
         self.watch = Watch(generation.group, lambda: None if self.fault else self._consumer)
+        self.breaker = Breaker(generation.roll.views, generation.name, instance, most_parked)
         self.joined = False
         """Whether it has joined its group once (it may have no partitions: a standby)."""
         self.fault: str | None = None
@@ -77,7 +80,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
 
     async def run(self) -> None:
         """Project until cancelled, or until the generation is not ours to write any more. A topic
-        that changed ends it, with the reason in `fault`."""
+        that changed, or too many that would be parked, end it with the reason in `fault`."""
         consumer = await self._start()
         try:
             while True:
@@ -98,19 +101,16 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             self.fault = str(changed)
             log.critical("projector stopped", reason=self.fault)
             await asyncio.Event().wait()
+        except TooManyParked as why:
+            self.fault = str(why)
+            await self.breaker.stand_for_ever(self.fault)
         finally:
             await consumer.stop()
 
     async def lag(self, model: ReadModel | None = None) -> dict[int, int]:
         """Records per partition of the topic, others' too, that its read model lacks, or `model`.
         By its own offsets: what Kafka was told is a hint. Raises KafkaError, PyMongoError."""
-        consumer = self._consumer
-        if consumer is None or not (numbers := consumer.partitions_for_topic(self._topic)):
-            raise KafkaConnectionError(f"{self._topic} was not reached yet")
-        partitions = [TopicPartition(self._topic, number) for number in numbers]
-        ends = await consumer.end_offsets(partitions)
-        read = await (model or self._model).offsets(partitions)
-        return {p.partition: max(ends[p] - read.get(p, 0), 0) for p in partitions}
+        return await behind(self._consumer, self._topic, model or self._model)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the transaction in flight end; then these are no longer ours."""
@@ -192,7 +192,9 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                 return
             by_partition, unreadable = decoded(batch, self._reading.read)
             facts = list(chain.from_iterable(by_partition.values()))
-            self._check_profiles(facts)
+            self.lacks = lacking(self._towns, facts)
+            if self.lacks:
+                raise NotReady(self.lacks)
             stories = await self._model.stories({r.story for r in facts})
             stuck = [name for name, story in stories.items() if "stuck" in story]
             waiting = await self._model.parked(stuck)
@@ -214,8 +216,9 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         touched = await self._model.touched(ours, MOST_TOUCHED)
         if touched:
             changes = await fold_touched(self._model, touched, self._recipe)
-            in_them = {document["partition"] for document in touched}
-            await self._write(changes, self._positions.touches(in_them), ())
+            await self._write(
+                changes, self._positions.touches({t["partition"] for t in touched}), ()
+            )
             log.info("folded again", stories=len(touched))
         if len(touched) < MOST_TOUCHED:
             self._looked_at = now
@@ -226,21 +229,17 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         moves: dict[TopicPartition, Move],
         unreadable: Sequence[tuple[Record, str]],
     ) -> None:
+        unread = {story_by_key(record): why for record, why in unreadable}
+        window = self.breaker.window.after([*changes.stood.values(), *unread.values()])
         if not await self._model.write(changes, moves, unreadable, self._generation.check):
             raise OutOfStep("another process moved an offset")
         self._positions.move(moves)
-
-    def _check_profiles(self, facts: Iterable[Recorded]) -> None:
-        named = {(recorded.town, recorded.profile) for recorded in facts}
-        lacking = [lack for town, profile in named if (lack := self._towns.lack(town, profile))]
-        self.lacks = lacking[0] if lacking else None
-        if self.lacks:
-            raise NotReady(self.lacks)
+        self.breaker.window = window
+        await self.breaker.went_on()
 
     async def _tell_kafka(self, consumer: AIOKafkaConsumer) -> None:
         """Kafka's own offsets are hints for lag tools: now and then, and never in the way."""
-        now = asyncio.get_running_loop().time()
-        if now - self._told_kafka_at < 1:
+        if (now := asyncio.get_running_loop().time()) - self._told_kafka_at < 1:
             return
         self._told_kafka_at = now
         if not await tell_kafka(consumer, self._positions.next):

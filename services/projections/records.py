@@ -8,6 +8,7 @@ import structlog
 
 from shared.contracts.recorded import Recorded, Unreadable, from_wire
 from shared.kafka import Record
+from shared.town import Towns
 
 _AT_A_TIME: Final = 50
 _TOLD_ONE_BY_ONE: Final = 50
@@ -15,6 +16,8 @@ _TOLD_ONE_BY_ONE: Final = 50
 log = structlog.get_logger(__name__)
 
 Read = Recorded | Unreadable
+
+log = structlog.get_logger(__name__)
 
 
 def read(record: Record) -> Read:
@@ -68,6 +71,12 @@ class ReadAhead:
     def forget(self) -> None:
         """Others will come."""
         self._read.clear()
+
+
+def lacking(towns: Towns, facts: Iterable[Recorded]) -> str | None:
+    """The profile of one of these facts that is not known here, None where all are."""
+    named = {(recorded.town, recorded.profile) for recorded in facts}
+    return next((lack for town, profile in named if (lack := towns.lack(town, profile))), None)
 
 
 def tell(facts: Sequence[Recorded]) -> None:

@@ -37,6 +37,11 @@ class Roll:
             write_concern=self._views.write_concern,
         )
 
+    @property
+    def views(self) -> Database:
+        """Where the roll is, and what else is about several generations."""
+        return self._views
+
     async def all(self) -> list[Document]:
         """All there ever were, oldest first."""
         return sorted(await self._views["generations"].find().to_list(None), key=number)

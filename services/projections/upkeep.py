@@ -186,7 +186,9 @@ class Upkeep:
             kafka=self._house.kafka,
             instance=self._instance,
             session_seconds=settings.session_timeout_seconds,
+            most_parked=settings.most_stories_parked,
         )
+        await projector.breaker.begin()
         self.projectors[generation.name] = projector
         self._tasks[generation.name] = asyncio.create_task(projector.run())
 

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tests.chaos import broken, crash_matrix, run
+from tests.chaos import broken, crash_matrix, poison, run
 
 WHAT: Final[dict[str, Callable[[list[str]], int]]] = {
     "broken": broken.main,
     "crash": crash_matrix.main,
+    "poison": poison.main,
     "run": run.main,
 }
 """By name what is run with the rest of the command line; it gives the exit status."""

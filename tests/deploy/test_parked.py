@@ -189,3 +189,26 @@ async def projecting(house: House, topic: str) -> AsyncIterator[Generation]:
         yield generation
     finally:
         await cancelled(task)
+
+
+@stack
+async def test_what_never_reads_is_dropped_when_told_twice_and_what_waits_behind_goes_on(
+    house: House, producer: AIOKafkaProducer
+) -> None:
+    topic, story = await make_topic(house), new_story()
+    facts, home = eventful(story), house.database("dispatch")
+    async with dispatch(house):
+        await producer.send_and_wait(topic, b"{", key=story.encode())
+        await send(producer, topic, facts)
+        await waiting(house, 6)
+        code, said = await parked(house, "drop", f"--story={story}")
+        assert (code, "nothing was dropped: say --yes" in said) == (1, True)
+        assert await home["parked"].count_documents({}) == 6
+        code, said = await parked(house, "drop", f"--story={story}", "--yes")
+        assert (code, "1 dropped" in said) == (0, True)
+        (kept,) = await home["dropped"].find().to_list(None)
+        assert (kept["story"], kept["value"]) == (story, b"{")
+        code, said = await parked(house, "drop", f"--story={story}", "--yes")
+        assert (code, "nothing can be dropped" in said) == (1, True)  # what reads waits
+        assert (await parked(house, "replay", f"--story={story}"))[0] == 0
+        assert await home["commits"].count_documents({}) == len(facts)

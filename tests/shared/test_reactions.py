@@ -13,8 +13,8 @@ from deploy.topics import Topic, ensure_topics
 from services.dispatch.commands import CaseCommand, TakeRating
 from services.dispatch.policies import react
 from shared.contracts.base import ActorId
-from shared.contracts.dispatch import CaseOpened
-from shared.contracts.intake import WishRated
+from shared.contracts.dispatch import CaseClosed, CaseOpened
+from shared.contracts.intake import WishRated, WishWithdrawn
 from shared.contracts.recorded import Recorded, stream_id, to_wire
 from shared.kafka import Record
 from shared.mongo import DURABLE
@@ -210,6 +210,29 @@ async def test_a_refusal_is_kept_and_not_judged_again(
     assert desk.asked[TakeRating] == judged
     assert await desk.home["issues"].count_documents({}) == 1
     assert await desk.commits() == 1
+
+
+async def test_what_came_before_what_it_is_about_is_judged_again_when_it_comes_again(
+    desk: Desk,
+) -> None:
+    """A topic lacked the wish for a while; its story was then published again, in order."""
+    story = new_story()
+    withdrawn = WishWithdrawn(by=OFFICER)
+    wish, withdrawal = (
+        record(value, headers, key=key)
+        for key, value, headers in map(
+            to_wire, told(stream_id("wish", story), [submitted(story)], [withdrawn])
+        )
+    )
+    reactions = desk.reactions()
+    await reactions.on_batch([withdrawal])
+    (issue,) = await desk.home["issues"].find().to_list(None)
+    assert (issue["policy"], issue["code"]) == ("take-withdrawal", "not-yet")
+    for _ in range(2):
+        await reactions.on_batch([wish, withdrawal])
+    case = await desk.store.load(stream_id("case", story))
+    assert [type(fact) for fact in case.facts] == [CaseOpened, CaseClosed]
+    assert await desk.home["issues"].count_documents({}) == 0
 
 
 async def test_what_one_target_refuses_is_decided_by_the_other(desk: Desk) -> None:

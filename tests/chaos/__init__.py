@@ -1,0 +1,1 @@
+"""What a running installation is put through: each subcommand of `python -m tests.chaos`."""
