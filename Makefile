@@ -19,7 +19,8 @@ venv: .venv/.stamp ## make .venv from requirements.lock
 	touch $@
 
 # Two at a time, each with a Kafka and a mongod of its own: most of the time a test waits.
-PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
+# In the order of folders: else files of a few long tests come last, one after the other.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 NODE := tests/node/node_modules/.stamp
 BOARD := services/projections/board/static/vendor/.stamp
 

@@ -104,7 +104,8 @@ class Watchdog:
 
     def frozen(self) -> dict[str, float]:
         """By group, for how many seconds a consumer has had something to read and read nothing."""
-        return {watch.group: seconds for watch, (_, seconds) in self._stood.items()}
+        stood = {watch: seconds for watch, (_, seconds) in self._stood.items()}
+        return {watch.group: stood.get(watch, 0.0) for watch in self._watched()}
 
     async def _look(self, watch: Watch) -> None:
         stand = await watch.stand()

@@ -12,7 +12,7 @@ and started again once it has ended."""
 ACTS: Final[tuple[Act, ...]] = ("kill", "stop", "end")
 PAIRS: Final = tuple((f"{s}-1", f"{s}-2") for s in ("intake", "dispatch", "projections"))
 INSTANCES: Final = tuple(instance for pair in PAIRS for instance in pair)
-SERVERS: Final = ("kafka", "mongod")
+SERVERS: Final = ("kafka", "mongo")
 TARGETS: Final = (*INSTANCES, *SERVERS)
 
 FIRST_AT: Final = 2.0
@@ -22,7 +22,7 @@ LONGEST_CALM: Final = 30.0
 LEASE_AND_SESSION: Final = 6.0
 """The longer of a relay's lease and a consumer's session in a run: who is stopped for longer wakes
 up as a zombie, others having taken its place."""
-COMES_BACK: Final = {"kafka": 12.0, "mongod": 8.0}
+COMES_BACK: Final = {"kafka": 12.0, "mongo": 8.0}
 """So long a target is left alone after a fault, any other for 5 seconds."""
 _GAP: Final = (0.5, 4.0)
 
