@@ -83,6 +83,16 @@ PLACE = a_town(profile(kinds=KINDS))
 """A town where a rating, a verification, both or neither may follow a resolution."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a MongoDB cursor gives."""
+
+    documents: list[dict[str, Any]]
+
+    async def to_list(self, _: int | None) -> list[dict[str, Any]]:
+        return self.documents
+
+
 @dataclass
 class Collection:
     """As much of a MongoDB collection as reactions use."""
@@ -95,6 +105,13 @@ class Collection:
     async def distinct(self, key: str, where: Mapping[str, Any]) -> list[Any]:
         stories = where["story"]["$in"]
         return [d[key] for d in self.documents.values() if d["story"] in stories]
+
+    def find(self, where: Mapping[str, Any], _: Mapping[str, Any]) -> "Found":
+        stories = where["story"]["$in"]
+        return Found([d for d in self.documents.values() if d["story"] in stories])
+
+    async def delete_one(self, where: Mapping[str, Any]) -> None:
+        self.documents.pop(where["_id"], None)
 
     async def update_one(self, where: Mapping[str, Any], change: Any, *, upsert: bool) -> None:
         self.documents.setdefault(where["_id"], {**where, **change["$setOnInsert"]})
