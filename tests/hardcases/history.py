@@ -6,9 +6,9 @@ if they had been played here.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from bson.raw_bson import RawBSONDocument
@@ -33,6 +33,8 @@ POLICIES: Final = (
     of_dispatch.TAKE_SETTLEMENT,
     of_dispatch.TAKE_WITHDRAWAL,
 )
+Services = Collection[str]
+EACH: Final[Services] = ("intake", "dispatch")
 AT_A_TIME: Final = 5_000
 _STORY: Final = STORY.encode()
 
@@ -78,6 +80,11 @@ class History:
             self._told.append((new_story(), pattern))
             self.facts += sum(len(each.records) for each in pattern)
 
+    @property
+    def stories(self) -> int:
+        """How many."""
+        return len(self._told)
+
     async def store(self, home: Database, service: str) -> int:
         """Into the store of one service; how many commits."""
         stored = 0
@@ -86,24 +93,32 @@ class History:
             stored += len(chunk)
         return stored
 
-    async def publish(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Onto a topic, acknowledged."""
-        sent = []
+    async def publish(
+        self, producer: AIOKafkaProducer, topic: str, parts: Sequence[Services] = (EACH,)
+    ) -> None:
+        """Onto a topic, acknowledged: all that the services of one part say before the next."""
+        for services in parts:
+            sent = []
+            for out in self._records(services):
+                sent.append(await producer.send(topic, **out))
+                if len(sent) > AT_A_TIME:
+                    await asyncio.gather(*sent)
+                    sent.clear()
+            await asyncio.gather(*sent)
+
+    def _records(self, services: Services) -> Iterator[dict[str, Any]]:
         for story, pattern in self._told:
             name = story.encode()
             for commit in pattern:
+                if commit.service not in services:
+                    continue
                 command = _command(commit, story)
                 for value, headers in commit.records:
                     own = [
                         (k, command if k == "ce_commandid" else v.replace(_STORY, name))
                         for k, v in headers
                     ]
-                    value = value.replace(_STORY, name)
-                    sent.append(await producer.send(topic, value, key=name, headers=own))
-            if len(sent) > AT_A_TIME:
-                await asyncio.gather(*sent)
-                sent.clear()
-        await asyncio.gather(*sent)
+                    yield {"value": value.replace(_STORY, name), "key": name, "headers": own}
 
     def _commits(self, service: str) -> Iterator[RawBSONDocument]:
         for story, pattern in self._told:

@@ -37,6 +37,7 @@ class Replay:
 
     def __init__(self, home: Database, store: MongoStore, service: str) -> None:
         keys, clock, towns = KeyRing(), HandClock(), Towns({PLACE.id: PLACE})
+        self.group = f"again.{service}"
         self.loaded = 0
         load = store.load
 
@@ -70,9 +71,8 @@ class Replay:
             if handled >= records:
                 done.set()
 
-        consume(
-            kafka, topic, group=f"{topic}.again", instance="1", session_seconds=30.0, handle=handle
-        )
+        group = f"{topic}.{self.group}"
+        consume(kafka, topic, group=group, instance="1", session_seconds=30.0, handle=handle)
         await kafka.start()
         try:
             await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
