@@ -32,6 +32,7 @@ from shared.kafka_access import KafkaAccess
 from shared.kafka_headers import read_every_name, safe_parser
 from shared.kafka_origins import Origins
 from shared.kafka_record import Record as Record
+from shared.mongo import told
 from shared.watchdog import REBALANCE_SECONDS, Watch
 
 FACTS: Final = "wishgrid.facts.v1"
@@ -207,7 +208,7 @@ def consume(
                 log.info("partitions went to another member", group=group)
             except INFRASTRUCTURE as failed:
                 attempts += 1
-                await _again(message, attempts, f"{type(failed).__name__}: {failed}", group)
+                await _again(message, attempts, told(failed), group)
             except Exception:
                 # The one place that may: FastStream would swallow it and commit past the batch.
                 log.exception("bug in a handler; the batch is not skipped", group=group)

@@ -15,7 +15,7 @@ from motor.motor_asyncio import (
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
 )
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -58,6 +58,15 @@ async def transaction(client: Client) -> AsyncIterator[Session]:
         session.start_transaction(ReadConcern("snapshot"), DURABLE),
     ):
         yield session
+
+
+def told(failed: Exception) -> str:
+    """What failed, for the log: without the documents, which a bulk write lists in its text."""
+    said = str(failed)
+    if isinstance(failed, BulkWriteError):
+        errors = (failed.details or {}).get("writeErrors") or [{"errmsg": "not acknowledged"}]
+        said = str(errors[0]["errmsg"])
+    return f"{type(failed).__name__}: {said}"
 
 
 class ChangeFeed:

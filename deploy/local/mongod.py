@@ -28,23 +28,27 @@ OPTIONS = (
     "--nounixsocket",
 )
 
+ONE_CACHE: Final = "1"
+SMALL_CACHE: Final = "0.25"
+"""The least that mongod takes."""
 
 ELECTION: Final = {"electionTimeoutMillis": 5000, "heartbeatIntervalMillis": 1000}
 """How soon a primary that died is missed; the compose file of the cluster says the same."""
 
 
-def start_mongod(folder: Path) -> Server:
+def start_mongod(folder: Path, cache: str = ONE_CACHE) -> Server:
     """A running primary without others."""
-    (server,) = start_members(folder)
+    (server,) = start_members(folder, cache=cache)
     return server
 
 
-def start_members(folder: Path, members: int = 1) -> tuple[Server, ...]:
+def start_members(folder: Path, members: int = 1, cache: str | None = None) -> tuple[Server, ...]:
     """A replica set that has a primary. Data and logs are in `folder`, those of the second member
-    in `folder`-2. The address of each is a `mongodb://` URI; `together` makes one of them."""
+    in `folder`-2. The address of each is a `mongodb://` URI; `together` makes one of them.
+    `cache`: gigabytes of memory for the data of each."""
     program = mongod_program()
     require_libraries(program)
-    cache = ("--wiredTigerCacheSizeGB", "1" if members == 1 else "0.25")
+    memory = cache or (ONE_CACHE if members == 1 else SMALL_CACHE)
 
     def build(ports: tuple[int, ...]) -> tuple[Server, ...]:
         hosts = [f"{HOST}:{port}" for port in ports]
@@ -55,7 +59,7 @@ def start_members(folder: Path, members: int = 1) -> tuple[Server, ...]:
         data = home / "data"
         data.mkdir(parents=True, exist_ok=True)
         places = ("--port", str(port), "--dbpath", str(data.absolute()))
-        argv = [str(program), *OPTIONS, *cache, *places]
+        argv = [str(program), *OPTIONS, *("--wiredTigerCacheSizeGB", memory), *places]
         process = Process(home.name, argv, None, home / "mongod.log", home)
         founded_by = hosts if n == 0 else ()
         return Server(_uri(hosts[n]), process, lambda: taken(port) and is_member(port, founded_by))

@@ -27,6 +27,7 @@ from shared.crash import reached
 from shared.errors import NotReady, TooManyParked
 from shared.kafka import Record
 from shared.kafka_access import KafkaAccess
+from shared.mongo import told
 from shared.parking import story_by_key
 from shared.town import Towns
 from shared.watchdog import Watch
@@ -94,7 +95,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
                     await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
                 except (PyMongoError, OutOfStep, NotReady) as failed:
                     with self.watch.working():
-                        await self._start_over(consumer, f"{type(failed).__name__}: {failed}")
+                        await self._start_over(consumer, told(failed))
         except NotOurs as why:
             log.warning("projector leaves", generation=self._generation.name, why=str(why))
         except TopicChanged as changed:

@@ -1,7 +1,7 @@
 """A relay as a process of its own that stops itself with a batch in its hands.
 
-`python -m tests.hardcases.relay_process KAFKA MONGO DATABASE TOPIC OWNER WHERE`: told by SIGUSR1, it
-stops itself (SIGSTOP) once, in its next batch, and goes on by SIGCONT. WHERE is
+`python -m tests.hardcases.relay_process KAFKA MONGO DATABASE TOPIC OWNER WHERE`: told by SIGUSR1,
+it stops itself (SIGSTOP) once, in its next batch, and goes on by SIGCONT. WHERE is
 
 - `sending`: the first record is in Kafka, the others are to be written to the socket next;
 - `saving`: all of it is in Kafka, the token is to be saved next.
@@ -78,7 +78,7 @@ async def main(kafka: str, mongo: str, name: str, topic: str, owner: str, where:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, asked_to_end.set)
     loop.add_signal_handler(signal.SIGUSR1, stop.arm)
-    shared.relay.reached = stop.at
+    shared.relay.reached = stop.at  # type: ignore[attr-defined]  # no other way into it
     line = Line(KafkaAccess(kafka), database(client, name), topic)
 
     def producer() -> AIOKafkaProducer:

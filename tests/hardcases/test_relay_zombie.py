@@ -20,7 +20,7 @@ from shared.mongo_store import from_document
 from tests.conftest import cancelled, reader, until
 from tests.hardcases.relay_process import ARMED
 from tests.hardcases.test_stopped_projector import ROOT, is_stopped
-from tests.shared.line import Line, assert_in_order, ce_id, first_of_each, ids, stories
+from tests.shared.line import Line, assert_in_order, first_of_each, ids, stories
 
 pytestmark = pytest.mark.stack
 
@@ -39,7 +39,7 @@ class Places:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator["Places"]:
         images = {"changeStreamPreAndPostImages": {"enabled": True}}
-        await self._line.home.create_collection("leases", **images)
+        await self._line.home.command({"create": "leases", **images})
         async with self._line.home["leases"].watch(full_document="required") as changes:
             watching = asyncio.create_task(self._keep(changes))
             try:
