@@ -174,7 +174,9 @@ class Reader:
             mongo=Client(servers.mongod, host),
             kafka=(servers.kafka, host),
             towns=TOWNS,
-            settings=SimpleNamespace(session_timeout_seconds=6.0, instance=host.name),
+            settings=SimpleNamespace(
+                session_timeout_seconds=6.0, instance=host.name, most_stories_parked=100
+            ),
             database=lambda name: database(servers.mongod, host, name),
             in_kafka=lambda name: name,
         )
