@@ -34,7 +34,7 @@ class Stop:
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._armed = self._half = False
+        self._armed = self._begun = False
 
     def arm(self) -> None:
         self._armed = True
@@ -42,8 +42,11 @@ class Stop:
 
     def at(self, point: Point) -> None:
         """In place of the relay's crash points."""
-        if self._armed and self._where == "saving" and point == "published-before-token":
-            self._now()
+        if self._armed and self._where == "saving":
+            if point == "committed-before-publish":
+                self._begun = True  # a batch that began after it was armed
+            elif point == "published-before-token" and self._begun:
+                self._now()
         reached(point)
 
     def watch(self, producer: AIOKafkaProducer) -> AIOKafkaProducer:
@@ -52,13 +55,13 @@ class Stop:
 
         async def send(*args: Any, **said: Any) -> "asyncio.Future[Any]":
             sent: asyncio.Future[Any] = await add(*args, **said)
-            if self._armed and self._where == "sending" and not self._half:
+            if self._armed and self._where == "sending" and not self._begun:
                 await asyncio.wait([sent])
-                self._half = True
+                self._begun = True
             return sent
 
         async def written(node: Any, request: Any, **said: Any) -> Any:
-            if self._half and isinstance(request, ProduceRequest):
+            if self._begun and self._where == "sending" and isinstance(request, ProduceRequest):
                 self._now()
             return await write(node, request, **said)
 
@@ -66,7 +69,7 @@ class Stop:
         return producer
 
     def _now(self) -> None:
-        self._armed = self._half = False
+        self._armed = self._begun = False
         os.kill(os.getpid(), signal.SIGSTOP)
 
 

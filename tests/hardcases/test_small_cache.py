@@ -30,8 +30,8 @@ from tests.projections.test_projector import Model
 
 pytestmark = pytest.mark.stack
 
-FACTS: Final = 24_000
-TOO_MUCH: Final = 64 * 1024 * 1024
+FACTS: Final = 20_000
+TOO_MUCH: Final = 32 * 1024 * 1024
 SESSION_SECONDS: Final = 30.0
 SECONDS: Final = 180.0
 
