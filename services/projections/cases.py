@@ -6,6 +6,7 @@ from typing import Final
 
 from services.projections.answers import CaseDetail, CasePage, CaseRow, State, TimelineEntry
 from services.projections.case_filter import CaseFilter
+from services.projections.folding import stands_still
 from services.projections.paging import Sort, count_rows, list_rows, read_cursor
 from services.projections.reader import Reader, line
 from services.projections.scope import in_scope, sees
@@ -136,7 +137,7 @@ async def _wait_until(
         took = found["parts"].get("case", {}).get("wish_version", 0)
         if here in beyond and took >= answered:
             return True
-        if "stuck" in found:
+        if stands_still(found):
             raise NotYet(f"case-{story}", parked=True)
         return False
 

@@ -2,7 +2,8 @@
 
 Per stream a fact is dropped when its version was seen, applied when it is the next, and else
 kept: the story is stuck there until the missing one arrives. A fact that cannot be folded, or
-after which a view raises, is kept in the same way, and so are all that follow it.
+after which a view raises, is kept in the same way, and so are all that follow it. A view that is
+being filled stops nobody: the story is only told as lacking it.
 """
 
 from collections import Counter, defaultdict
@@ -26,11 +27,13 @@ VIEWS: Final = "views"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What facts become: the views and tallies, and the profiles that facts name."""
+    """What facts become: the views and tallies, and the profiles that facts name. Nobody reads
+    those in `filling` yet."""
 
     views: Sequence[View]
     tallies: Sequence[Tally]
     profile: Callable[[TownId, ProfileVersion], Reckoning]
+    filling: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -48,6 +51,12 @@ class Changes:
     touched: list[str] = field(default_factory=list)
     ignored: set[str] = field(default_factory=set)
     stood: dict[str, str | None] = field(default_factory=dict, compare=False)
+
+
+def stands_still(story: Mapping[str, Any]) -> bool:
+    """Whether facts of it wait. A story that only lacks views which are being filled goes on."""
+    stuck = set(story.get("stuck", ()))
+    return bool(stuck - {VIEWS} if story.get("lacks") else stuck)
 
 
 def fold_poll(
@@ -91,11 +100,13 @@ def _fold_story(
     except Exception as bug:  # views are pure: one would raise for ever
         own, left = Changes(), list(facts.values())
         story = {**before, "stuck": {VIEWS: f"{type(bug).__name__}: {bug}"}}
+        story.pop("lacks", None)
     changes.parked += [recorded for recorded in left if recorded.id not in old]
     changes.drained += old.keys() - {recorded.id for recorded in left}
     _add(changes, own)
-    if "stuck" not in before:
-        changes.stood[before["_id"]] = "; ".join(story.get("stuck", {}).values()) or None
+    if not stands_still(before):
+        why = "; ".join(story.get("stuck", {}).values())
+        changes.stood[before["_id"]] = why if stands_still(story) else None
     if story != before:
         changes.stories[story["_id"]] = story
 
@@ -119,6 +130,7 @@ def _fold_streams(
     for recorded in sorted(facts, key=lambda r: r.version):
         by_kind[kind_of(recorded.stream)].append(recorded)
     after: Story = {**story, "v": {**story["v"]}, "parts": {**story["parts"]}}
+    after.pop("lacks", None)
     stuck = dict(after.pop("stuck", {}))
     stuck.pop(VIEWS, None)
     left: list[Recorded] = []
@@ -160,19 +172,34 @@ def _fold_stream(
 
 
 def _write_views(story: Story, recipe: Recipe, changes: Changes) -> Story:
-    """The rows and counts that differ from what was last written; the story remembers them."""
-    wrote = dict(story["wrote"])
-    for view in recipe.views:
-        row = view.row(story)
-        if row != wrote.get(view.name):
-            changes.rows[view.name][story["_id"]] = row
-            _remember(wrote, view.name, row)
-    for tally in recipe.tallies:
-        counted = written(tally.count(story))
-        if counted != (before := wrote.get(tally.name)):
-            add_difference(changes.counts[tally.name], story, before, counted)
-            _remember(wrote, tally.name, counted)
-    return {**story, "wrote": wrote}
+    """The rows and counts that differ from what was last written; the story remembers them, and
+    which of those that are being filled it lacks because they raise."""
+    after: Story = {**story, "wrote": dict(story["wrote"])}
+    every: list[View | Tally] = [*recipe.views, *recipe.tallies]
+    for view in every:
+        try:
+            _write_view(after, view, changes)
+        except Exception as bug:  # views are pure: it would raise for ever
+            if view.name not in recipe.filling:
+                raise
+            after["lacks"] = [*after.get("lacks", ()), view.name]
+            after["stuck"] = {**after.get("stuck", {}), VIEWS: f"{type(bug).__name__}: {bug}"}
+    return after
+
+
+def _write_view(story: Story, view: View | Tally, changes: Changes) -> None:
+    wrote = story["wrote"]
+    before = wrote.get(view.name)
+    if isinstance(view, View):
+        now = view.row(story)
+        if now != before:
+            changes.rows[view.name][story["_id"]] = now
+    else:
+        now = written(view.count(story))
+        if now != before:
+            add_difference(changes.counts[view.name], story, before, now)
+    if now != before:
+        _remember(wrote, view.name, now)
 
 
 def _remember(wrote: dict[str, Document], name: str, document: Document | None) -> None:

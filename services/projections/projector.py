@@ -60,7 +60,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
         self._model = model
         self._topic = topic
         self._towns = towns
-        self._recipe = generation.build.recipe
+        self.recipe = generation.build.recipe
         self._member = (kafka, generation.group, instance, session_seconds)
         self._gate = asyncio.Lock()
         self._positions = Positions()
@@ -199,7 +199,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             stories = await self._model.stories({r.story for r in facts})
             stuck = [name for name, story in stories.items() if "stuck" in story]
             waiting = await self._model.parked(stuck)
-            changes = fold_poll(by_partition, stories, waiting, self._recipe)
+            changes = fold_poll(by_partition, stories, waiting, self.recipe)
             await asyncio.gather(
                 self._write(changes, self._positions.moves(batch), unreadable),
                 self._reading.ahead(self._ahead[: len(batch)]),
@@ -216,7 +216,7 @@ class Projector(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ca
             return
         touched = await self._model.touched(ours, MOST_TOUCHED)
         if touched:
-            changes = await fold_touched(self._model, touched, self._recipe)
+            changes = await fold_touched(self._model, touched, self.recipe)
             await self._write(
                 changes, self._positions.touches({t["partition"] for t in touched}), ()
             )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.projections.folding import stands_still
 from services.projections.readmodel import ReadModel
 from services.projections.views.case_list import areas_around
 from shared.access import Principal, Role
@@ -64,7 +65,7 @@ class StoryArrivals:
 
     async def parked(self, story: StoryId) -> bool:
         found = await self._story(story)
-        return found is not None and "stuck" in found
+        return found is not None and stands_still(found)
 
     async def _story(self, name: StoryId) -> Document | None:
         found: Document | None = await self._model.database["stories"].find_one({"_id": name})

@@ -6,6 +6,7 @@ built is read as soon as it has everything; a view that is new here is filled in
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from services.projections.build import Build
 from services.projections.completion import Completion
 from services.projections.generations import Generation
+from services.projections.onlooker import Onlooker
 from services.projections.projector import Projector
 from services.projections.reading import Reading
 from services.projections.readmodel import ReadModel
@@ -46,6 +48,7 @@ class Upkeep:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._completion = Completion(self._roll)
         self._written: frozenset[str] = frozenset()
+        self._onlooker = Onlooker(house.kafka, topic)
         self.reading = Reading()
         self.read: str | None = None
         """The name of the generation that is read."""
@@ -59,7 +62,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Look after them until cancelled."""
-        following = asyncio.create_task(self._following())
+        beside = [asyncio.create_task(each) for each in (self._following(), self._looking_on())]
         try:
             while True:
                 self._bury_the_dead()
@@ -69,7 +72,7 @@ class Upkeep:
                     log.warning("generations cannot be seen to", error=type(failed).__name__)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            await _ended([following, *self._tasks.values()])
+            await _ended([*beside, *self._tasks.values()])
 
     @property
     def standing(self) -> Projector | None:
@@ -78,9 +81,10 @@ class Upkeep:
 
     @property
     def projecting(self) -> bool:
-        """Whether what is read is written here as it should be; true where others write it."""
+        """Whether what is read is written as it should be: here, or, judged by how far it is
+        behind, where others write it."""
         if self.read not in self._written:
-            return True
+            return self._onlooker.near
         return self.standing is not None and self.standing.joined and self.standing.fault is None
 
     async def shown(self) -> list[Document]:
@@ -102,6 +106,14 @@ class Upkeep:
                 await self._follow()
             except PyMongoError as failed:
                 log.warning("the alias cannot be read", error=type(failed).__name__)
+
+    async def _looking_on(self) -> None:
+        """Measure what others write."""
+        async with self._onlooker:
+            while True:
+                if self.read is not None and self.read not in self._written:
+                    await self._onlooker.look(self.reading.model)
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def _follow(self) -> None:
         """Read what the alias names."""
@@ -138,6 +150,9 @@ class Upkeep:
                 await self._completion.fill(generation, each)  # no view is written before this
             if generation.name not in self.projectors:
                 await self._start(generation, each)
+            filling = {*each["filling"], *self._build.lacking(each)}
+            recipe = replace(self._build.recipe, filling=frozenset(filling))
+            self.projectors[generation.name].recipe = recipe
             if each["state"] == BUILDING and self.read is not None:
                 projector = self.projectors[generation.name]
                 await self._completion.read(generation, projector, self.read)

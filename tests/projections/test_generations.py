@@ -10,21 +10,25 @@ from aiokafka.structs import TopicPartition
 
 from deploy.parked import Places
 from services.projections.build import Build
-from services.projections.completion import LOOKS, Completion
+from services.projections.completion import FEW, LOOKS, Completion
 from services.projections.folding import Changes, Recipe
 from services.projections.generations import Generation, NotOurs
 from services.projections.listeners import Listeners
 from services.projections.metrics import projections_metrics
 from services.projections.positions import Move
+from services.projections.readmodel import ReadModel
 from services.projections.roll import KEPT, READING
+from services.projections.scope import StoryArrivals
 from services.projections.stories import FOLD_VERSION, Story
 from services.projections.touching import fold_touched
 from services.projections.views import Counted, Row, Tally
 from services.projections.views.place import PLACE
 from services.projections.views.registry import TALLIES, VIEWS
+from shared.contracts.base import StoryId
 from shared.contracts.recorded import Recorded, from_wire
 from shared.contracts.recorded import Unreadable as DoesNotRead
 from shared.errors import NotYet
+from shared.mongo import Document
 from shared.serving import House
 from tests.conftest import TOWNS, new_story, send, until, whole_story
 from tests.projections.generations import (
@@ -86,7 +90,8 @@ async def test_a_changed_tally_is_built_beside_the_old_one_and_read_when_complet
     async with place.running() as old:
         await place.has("g1", facts)
         async with place.running(NEXT, "2") as new:
-            assert (new.read, new.standing, new.projecting) == ("g1", None, True)
+            assert (new.read, new.standing) == ("g1", None)
+            await until(lambda: new.projecting, "it has seen that the old one writes")
             assert list(old.projectors) == ["g1"]
             async with place.telling() as arrived:
                 await place.read("g2")
@@ -114,6 +119,25 @@ async def test_an_old_process_that_starts_late_in_an_upgrade_does_not_undo_it(
             facts += await place.told(1)
             await place.has("g1", facts)
     assert [g["_id"] for g in await place.roll.all()] == ["g1"]
+
+
+async def test_who_only_reads_is_ready_while_somebody_writes_what_it_reads(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.projections.onlooker.SHRINKING_SECONDS", 1.0)
+    facts = await place.told(1)
+    async with place.running(NEXT, "2"):
+        await place.has("g1", facts)
+    facts += await place.told(20)
+    assert len(facts) > 2 * FEW
+    async with place.running() as old:
+        await until(lambda: old._onlooker._measured is not None, "it has looked")
+        assert (old.projectors, old.projecting) == ({}, False)
+        async with place.running(NEXT, "2"):
+            await until(lambda: old.projecting, "somebody writes again", 60)
+            await place.has("g1", facts)
+        await place.told(20)
+        await until(lambda: not old.projecting, "nobody writes any more", 60)
 
 
 async def test_who_folds_otherwise_does_not_write_also_when_the_generation_changes_under_it(
@@ -167,6 +191,18 @@ async def test_a_view_that_is_new_is_filled_in_place_while_facts_arrive(place: P
     assert filled == await place.clean(WITH_CHANNELS)
 
 
+class _Arrivals(StoryArrivals):
+    """What somebody waits for who may see everything."""
+
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
+
+    async def _story(self, name: StoryId) -> Document | None:
+        found: Document | None = await self._model.database["stories"].find_one({"_id": name})
+        assert found is not None
+        return found
+
+
 def _raising(story: Story) -> Row | None:
     raise LookupError("a view with a bug")
 
@@ -194,9 +230,18 @@ async def test_a_view_that_raises_is_not_called_complete_until_a_mended_build_fi
     async with place.running(broken) as ours:
         await until(lambda: looks > LOOKS, "all were folded, and looked at again and again")
         assert ours.reading.model.unfilled == {"channels", "place"}
-        assert b"wishgrid_parked_records 3.0" in await projections_metrics(ours, Listeners()).text()
+        assert counted(await place.documents("g1")) == 3  # what else is filled is
+        facts += await place.told(2)
+        await place.has("g1", facts)  # and stories go on
+        assert await place.house.database("views_g1")["parked"].find_one() is None
+        assert await ours.reading.model.database["case_list"].count_documents({}) == 5
+        assert not await _Arrivals(ours.reading.model).parked(facts[0].story)
+        assert b"wishgrid_parked_records 5.0" in await projections_metrics(ours, Listeners()).text()
     (sick, *others) = await places.standstills()
-    assert len(others) == 2
+    assert len(others) == 4
+    story, text = facts[0].story, "LookupError: a view with a bug"
+    stuck = await place.house.database("views_g1")["stories"].find_one({"_id": story}) or {}
+    assert (stuck["stuck"], stuck["lacks"]) == ({"views": text}, ["channels"])
     assert (sick.what, sick.reason) == ("a view", "views: LookupError: a view with a bug")
     async with place.running(WITH_CHANNELS):
         await place.filled("g1")

@@ -25,7 +25,8 @@ FOLDS: Final[Mapping[str, Fold]] = {"wish": wish.fold, "case": case.fold}
 class Story(TypedDict):
     """The document. `partition`: the one of Kafka its facts come by, whose owner alone writes it
     and the numbers it adds to; `v`: version seen per stream kind; `stuck`: why a kind does not
-    move on; `wrote`: what each view last wrote and each tally last counted."""
+    move on; `lacks`: views being filled that raised over it; `wrote`: what each view last wrote
+    and each tally last counted."""
 
     _id: str
     town: str
@@ -34,6 +35,7 @@ class Story(TypedDict):
     parts: dict[str, Part]
     wrote: dict[str, dict[str, Any]]
     stuck: NotRequired[dict[str, str]]
+    lacks: NotRequired[list[str]]
 
 
 def new_story(story: str, town: str, partition: int) -> Story:
