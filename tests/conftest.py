@@ -154,7 +154,7 @@ async def new_topic(kafka: KafkaAccess, partitions: int = 6) -> str:
 
 
 async def until(
-    condition: Callable[[], Awaitable[bool] | bool], what: str, seconds: float = 30.0
+    condition: Callable[[], Awaitable[bool] | bool], what: str, seconds: float = 90.0
 ) -> None:
     """Return as soon as the condition holds; fail when it does not in time."""
     deadline = asyncio.get_running_loop().time() + seconds

@@ -51,7 +51,7 @@ def unit(person: Person) -> Client:
     return person(Role.UNIT, "sweeper", unit="sanitation-station")
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
+def until(what: Callable[[], bool], seconds: float = 120) -> None:
     """Return as soon as it is so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not what():

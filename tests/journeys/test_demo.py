@@ -36,6 +36,7 @@ FIGURES = [
 """Of the small town below."""
 
 
+@pytest.mark.timeout(900)
 def test_the_demo_as_a_newcomer_runs_it_ends_with_0(stack_servers: Servers) -> None:
     given = {"WISHGRID_KAFKA": stack_servers.kafka.servers, "WISHGRID_MONGO": stack_servers.mongo}
     ended = subprocess.run(
@@ -44,7 +45,7 @@ def test_the_demo_as_a_newcomer_runs_it_ends_with_0(stack_servers: Servers) -> N
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -19,8 +19,9 @@ from deploy.local.servers import Servers
 from deploy.verify import findings
 from shared.access import Role
 from shared.sealing import installation_keys
+from tests.chaos.rest import settled
 from tests.conftest import TOWNS
-from tests.journeys.conftest import TOWN, WISH, log_of, until
+from tests.journeys.conftest import TOWN, WISH, log_of
 
 pytestmark = pytest.mark.stack
 
@@ -57,19 +58,22 @@ class People:
     def accept(self, n: int, said: dict[str, Any]) -> dict[str, Any]:
         return self.desk.do("accept", said["story"], {}, said["position"], key=f"accept-{n}")
 
-    def findings(self) -> list[str]:
+    @property
+    def where(self) -> Where:
         here = self.place.environment
-        where = Where(
+        return Where(
             self.place.servers.kafka,
             self.place.servers.mongo,
             here["WISHGRID_DATABASE_PREFIX"],
             here["WISHGRID_TOPIC_PREFIX"],
         )
-        return asyncio.run(findings(where, TOWNS))
+
+    def findings(self) -> list[str]:
+        return asyncio.run(findings(self.where, TOWNS))
 
     def seen(self) -> dict[str, Any]:
         """Report, list, and the page of each case, once all is at rest."""
-        until(lambda: self.findings() == [])
+        asyncio.run(settled(self.where, TOWNS))
         rows = self.desk.rows("/v1/cases")
         pages = {row["story"]: self.desk.get(f"/v1/cases/{row['story']}") for row in rows}
         lines = {row["story"]: self.desk.get(f"/v1/cases/{row['story']}/timeline") for row in rows}

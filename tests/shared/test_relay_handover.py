@@ -235,7 +235,7 @@ async def test_where_kafka_takes_longer_than_a_term_the_leader_stays_and_gets_on
         async def saved() -> bool:
             return sum(relay.published for relay in relays) >= len(facts)
 
-        await until(saved, "all is acknowledged", seconds=20)
+        await until(saved, "all is acknowledged", seconds=60)
         records = await line.arrived(facts)
     assert [ce_id(record) for record in records].count(facts[0].id) == 1
 
@@ -253,11 +253,11 @@ async def test_a_leader_that_alone_is_cut_off_from_kafka_loses_the_lead_and_the_
             async with line.running(second):
                 facts = await line.append(*(commits[0] for commits in streams))
                 await line.arrived(facts)
-                await until(lambda: first.published == len(facts), "the first published all")
+                await until(lambda: first.published >= len(facts), "the first published all", 60)
                 await way.cut(how)
                 for step in (1, 2):
                     facts += await line.append(*(commits[step] for commits in streams))
-                await until(lambda: second.leading, "the other one leads", seconds=10)
+                await until(lambda: second.leading, "the other one leads", seconds=60)
                 seen = first_of_each(await line.arrived(facts))
                 assert not first.leading
     assert_in_order(seen)
