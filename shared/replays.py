@@ -13,7 +13,7 @@ import structlog
 
 from shared.contracts.base import StoryId
 from shared.kafka import INFRASTRUCTURE, Gate
-from shared.mongo import Database, Document
+from shared.mongo import Database, Document, told
 from shared.reactions import Reactions
 
 REPLAYS: Final = "replays"
@@ -39,7 +39,7 @@ class Replays:
                 for asked in await self._asked.find({"done": False}).to_list(None):
                     await self._replay(StoryId(asked["_id"]))
             except INFRASTRUCTURE as failed:
-                log.warning("replays wait", why=f"{type(failed).__name__}: {failed}")
+                log.warning("replays wait", why=told(failed))
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _replay(self, story: StoryId) -> None:
@@ -56,8 +56,8 @@ class Replays:
         try:
             handled, reason = await self._reactions.on_parked(waiting[:AT_A_TIME])
         except INFRASTRUCTURE as failed:
-            log.warning("a replay waits", story=story, why=f"{type(failed).__name__}: {failed}")
-            await self._asked.update_one({"_id": story}, {"$set": {"waits": str(failed)}})
+            log.warning("a replay waits", story=story, why=told(failed))
+            await self._asked.update_one({"_id": story}, {"$set": {"waits": told(failed)}})
             return False
         left = len(waiting) - handled
         done = reason is not None or not left

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from pymongo import InsertOne
+from structlog.testing import capture_logs
 
 from services.dispatch.commands import CaseCommand
 from services.dispatch.policies import react
@@ -259,3 +261,33 @@ async def test_a_record_that_did_not_read_is_read_again(
         f"wish-story@{version}" for version in (1, 2, 3, 4, 5)
     ]
     assert await case_of(desk, garbled) == []
+
+
+async def test_why_a_replay_waits_is_told_without_what_was_to_be_written(
+    desk: Desk, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bulk write lists in the text of its failure the documents that it holds."""
+    sick, secret = new_story(), "3号楼的王阿姨"
+    await park(desk, producer, eventful(sick), at=1)
+    reactions = desk.reactions()
+
+    async def refused(_: Sequence[Waiting]) -> tuple[int, str | None]:
+        write = InsertOne({"_id": sick, "words": secret})
+        await desk.home["taken"].bulk_write([write, write])
+        return 0, None
+
+    monkeypatch.setattr(reactions, "on_parked", refused)
+    await ask(desk, sick)
+    waits: list[str] = []
+
+    async def waiting() -> bool:
+        asked = await desk.home[REPLAYS].find_one({"_id": sick, "waits": {"$exists": True}})
+        waits[:] = [] if asked is None else [asked["waits"]]
+        return bool(waits)
+
+    with capture_logs() as logged:
+        async with desk.replaying(reactions=reactions):
+            await until(waiting, "it is said why it waits")
+    assert "a replay waits" in {line["event"] for line in logged}
+    assert waits[0].startswith("BulkWriteError: E11000 duplicate key")
+    assert secret not in f"{logged}{waits}"
