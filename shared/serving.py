@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import structlog
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
@@ -116,8 +117,9 @@ async def register_profiles(home: Database, towns: Towns) -> None:
 class Joined:
     """Starts a FastStream broker, again and again while Kafka is away: HTTP need not wait."""
 
-    def __init__(self, broker: KafkaBroker) -> None:
+    def __init__(self, broker: KafkaBroker, kafka: KafkaAccess) -> None:
         self._broker = broker
+        self._kafka = kafka
         self.yes = False
         """Whether its consumers have joined their groups once."""
 
@@ -126,6 +128,7 @@ class Joined:
         try:
             while not self.yes:
                 try:
+                    await self._reached()
                     await self._broker.start()
                     self.yes = True
                 except (KafkaError, OSError) as failed:
@@ -134,6 +137,15 @@ class Joined:
             await asyncio.Event().wait()
         finally:
             await self._broker.stop()
+
+    async def _reached(self) -> None:
+        """By a client that is closed again: a producer that could not start FastStream forgets,
+        unclosed, and each is an error in the log. Raises KafkaError."""
+        client = AIOKafkaClient(**self._kafka.options())
+        try:
+            await client.bootstrap()
+        finally:
+            await client.close()
 
 
 async def answers(mongo: Client) -> bool:

@@ -65,7 +65,7 @@ class WritingService:
             self._read_again,
         )
         self._broker = broker(house.kafka, f"wishgrid-{name}")
-        self._joined = Joined(self._broker)
+        self._joined = Joined(self._broker, house.kafka)
         self._reactions: Reactions[Any, Any] | None = None
         self.also_watched: list[Watch] = []
         """Consumers of this process beside that of the reactions."""

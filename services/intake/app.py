@@ -68,7 +68,7 @@ def create(house: House) -> FastAPI:
         # Apart from the reactions: after a crash its group waits until the dead member is given
         # up, and HTTP need not.
         try:
-            async with service.open(reactions, Joined(doors).run()):
+            async with service.open(reactions, Joined(doors, house.kafka).run()):
                 yield
         finally:
             await claims.close()

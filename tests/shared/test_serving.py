@@ -1,22 +1,29 @@
-"""What a process refuses to start with."""
+"""What a process refuses to start with, and what it waits for."""
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from deploy.secrets import Secrets
+from shared.kafka import Record, broker, consume
+from shared.kafka_access import KafkaAccess
 from shared.keystore import check_secrets
 from shared.mongo import Database
-from shared.serving import House, furnish, register_profiles
+from shared.serving import House, Joined, furnish, register_profiles
 from shared.settings import Settings
 from shared.town import Towns
 from tests.build import a_town, kind, profile
+from tests.conftest import cancelled, until
 
 
 def settings(folder: Path, **changes: object) -> Settings:
@@ -103,3 +110,21 @@ async def test_what_only_the_database_tells_is_the_last_line_of_the_log_too(
     assert said[-1]["event"] == "cannot start"
     assert said[-1]["reason"] == "the index key is not the one this key store was begun with"
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+async def test_while_kafka_is_away_no_client_is_left_unclosed() -> None:
+    nobody, left = KafkaAccess("127.0.0.1:1"), list[dict[str, Any]]()
+
+    async def handle(_: Sequence[Record]) -> None:
+        pytest.fail("nothing comes")
+
+    away = broker(nobody, "test")
+    consume(away, "t", group="g", instance="1", session_seconds=6, handle=handle)
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: left.append(said))
+    with capture_logs() as logged:
+        joining = asyncio.create_task(Joined(away, nobody).run())
+        await until(lambda: len(logged) >= 2, "it tries again")
+        await cancelled(joining)
+    gc.collect()
+    assert {line["event"] for line in logged} == {"Kafka is away"}
+    assert left == []
