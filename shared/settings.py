@@ -57,9 +57,10 @@ class Settings(BaseSettings):
     clock: Path | None = None
     """File with seconds that the clock is ahead; development and demo only."""
     environment: Literal["development", "production"] = "production"
-    """Only `development` may play with the clock, or die at a crash point."""
+    """Only `development` may play with the clock, or die or stop at a crash point."""
     crash_point: str | None = None
-    """Where this process is to die, `name[:n]`: for tests of what a crash leaves behind."""
+    """Where this process is to die, `name[:n]`, or to stop, `name[:n]:stop`: for tests of what a
+    crash leaves behind, and of what is in hand when it is told to end."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     """How long `at_least` and `until` wait before they answer `not-yet`."""

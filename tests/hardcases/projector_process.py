@@ -5,41 +5,23 @@ started it lets it go on by SIGCONT.
 """
 
 import asyncio
-import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from deploy.secrets import Secrets
-from services.projections.readmodel import ReadModel
 from services.projections.upkeep import Upkeep
 from shared import log
+from shared.crash import arm
 from shared.serving import furnish
 from shared.settings import Settings
 from tests.conftest import TOWNS_FOLDER
 
 
-def stopping() -> None:
-    """Let the first transaction that writes numbers stop the process, its writes made."""
-    sheets, stopped = ReadModel._sheets, False
-
-    async def stop(self: ReadModel, *what: Any) -> Any:
-        nonlocal stopped
-        writes = await sheets(self, *what)
-        if not stopped:
-            stopped = True
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return writes
-
-    ReadModel._sheets = stop  # type: ignore[method-assign,assignment]  # no other way into it
-
-
 async def main(kafka: str, mongo: str, databases: str, prefix: str, topic: str) -> None:
     """Project until killed."""
     log.configure("projections", "stopped")
-    stopping()
+    arm("projection-open:stop")
     with tempfile.TemporaryDirectory() as folder:
         secrets = Secrets(Path(folder)).ensure()
         house = furnish(

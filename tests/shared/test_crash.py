@@ -1,6 +1,7 @@
 """Crash points: armed only where a test says so, and deadly."""
 
 import ast
+import os
 import signal
 import subprocess
 import sys
@@ -35,16 +36,33 @@ def test_a_process_dies_where_and_when_it_is_armed() -> None:
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, "1\n2\n3\n"), ended.stderr
 
 
+def test_a_process_stops_once_where_it_is_armed_so_and_goes_on_when_told() -> None:
+    stops = DIES_THE_THIRD_TIME.replace("stored:3", "stored:3:stop")
+    argv = [sys.executable, "-c", stops]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "1\n2\n3\n4\n")
+
+
 def test_a_process_that_is_not_armed_lives_on() -> None:
     for point in POINTS:
         reached(point)
 
 
 def test_a_point_is_named_with_the_time_it_is_reached() -> None:
-    assert (named("stored"), named("in-rebalance:12")) == (("stored", 1), ("in-rebalance", 12))
+    assert named("stored") == ("stored", 1, signal.SIGKILL)
+    assert named("in-rebalance:12") == ("in-rebalance", 12, signal.SIGKILL)
+    assert named("stored:stop") == ("stored", 1, signal.SIGSTOP)
+    assert named("stored:3:stop") == ("stored", 3, signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("text", ["", "nowhere", "stored:", "stored:0", "stored:x", "stored:-1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "nowhere", "stored:", "stored:0", "stored:x", "stored:-1", "stop", "stored::stop"],
+)
 def test_what_is_no_point_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no crash point|no number of times"):
         named(text)
