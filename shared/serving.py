@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 from aiokafka.client import AIOKafkaClient
@@ -30,6 +30,9 @@ from shared.sealing import InstallationKeys, installation_keys
 from shared.settings import Settings
 from shared.town import Towns, load_towns
 from shared.watchdog import Watch, Watchdog
+
+LEAVE_SECONDS: Final = 24.0
+"""A batch in flight has 20 s of it (`shared.kafka.broker`); less than the end of the process."""
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +139,9 @@ class Joined:
                     await asyncio.sleep(1)
             await asyncio.Event().wait()
         finally:
-            await self._broker.stop()
+            # Kafka that hangs hears neither of what was handled nor that we leave.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._broker.stop(), LEAVE_SECONDS)
 
     async def _reached(self) -> None:
         """By a client that is closed again: a producer that could not start FastStream forgets,
