@@ -121,7 +121,7 @@ def main(argv: list[str]) -> int:
     """Break, run, say what caught it, and keep it."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos broken", description=__doc__)
     parser.add_argument("--build", choices=sorted(BUILDS), action="append", help="only this one")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, help="file for the results")
     given = parser.parse_args(argv)
     output: Path | None = given.output or (LATEST if given.build is None else None)
     came: dict[str, Any] = {}

@@ -35,11 +35,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos crash", description=__doc__)
     parser.add_argument("--runs", type=int, default=WHOLE_RUNS, help="at each point")
     parser.add_argument("--point", choices=EVERYWHERE, action="append", help="only this one")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="chooses who dies, and when")
     parser.add_argument("--instances", type=int, default=2, help="of each service")
     patience = "seconds within which all must be answered once everybody is back"
     parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS, help=patience)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, help="file for the results")
     given = parser.parse_args(argv)
     whole = given.point is None and given.runs >= WHOLE_RUNS
     output: Path | None = given.output or (LATEST if whole else None)

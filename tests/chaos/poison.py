@@ -227,7 +227,7 @@ class Stores:
 def main(argv: Sequence[str]) -> int:
     """Servers and an installation of its own; 1 when something is not as it must be."""
     says = argparse.ArgumentParser(prog="python -m tests.chaos poison", description=__doc__)
-    says.add_argument("--events", type=int, default=100_000)
+    says.add_argument("--events", type=int, default=100_000, help="inbound, 1 %% of them bad")
     says.add_argument("--output", type=Path, default=RESULT, help="where the figures go")
     says.add_argument("--folder", type=Path, help="keep logs here (default: temporary)")
     options = says.parse_args(argv)

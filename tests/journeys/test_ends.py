@@ -16,7 +16,8 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from deploy.local.installation import SERVICES, Installation, Instance, installation
+from deploy.local.installation import READY_SECONDS, SERVICES, Installation, Instance, installation
+from deploy.local.process import Process
 from deploy.local.servers import Servers
 from deploy.local.supervisor import supervised
 from shared.access import Role
@@ -34,6 +35,15 @@ LEASE_SECONDS: Final = 120
 GRACE_SECONDS: Final = 40
 """`stop_grace_period` in the compose file."""
 MEGABYTES_MORE: Final = 48
+RUSH: Final = 240
+RUSH_MEGABYTES: Final = 12
+"""A third of what they take, or less, where nobody is turned away."""
+LONG: Final = "字" * 4000
+UNBOUNDED: Final = {
+    "WISHGRID_REQUESTS_AT_ONCE": "1000000",
+    "WISHGRID_QUEUE_COMMITS": "1000000",
+    "WISHGRID_WAITING_MEGABYTES": "100000",
+}
 LEADING: Final = "wishgrid_relay_leading"
 
 
@@ -122,9 +132,9 @@ async def number(http: httpx.AsyncClient, url: str, name: str) -> float:
     return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
-def megabytes(instance: Instance) -> float:
+def megabytes(process: Process) -> float:
     """What a process holds in memory."""
-    status = Path(f"/proc/{instance.process.pid}/status").read_text(encoding="utf-8")
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return next(int(li.split()[1]) for li in status.splitlines() if li.startswith("VmRSS")) / 1024
 
 
@@ -171,7 +181,7 @@ async def test_slow_mongodb_slows_intake_and_fills_no_memory(crowd: Installation
     codes = Counter[int]()
     most_at_work = 0.0
     async with residents(crowd) as many, sender(crowd) as partner:
-        before = megabytes(instance)
+        before = megabytes(instance.process)
 
         async def one(words: str) -> None:
             answer = await many.submit(words)
@@ -187,13 +197,51 @@ async def test_slow_mongodb_slows_intake_and_fills_no_memory(crowd: Installation
                 await asyncio.sleep(0.005)
                 if n % 50 == 0:
                     most_at_work = max(most_at_work, await many.at_work())
-            grown = megabytes(instance) - before
+            grown = megabytes(instance.process) - before
         await asyncio.gather(*sent)
         answers = await partner.answered(events)
     assert most_at_work <= AT_ONCE
     assert grown < MEGABYTES_MORE, f"{grown:.0f} MB more"
     assert set(codes) == {201, 503}
     assert set(answers) >= set(events)
+
+
+async def test_without_its_bounds_the_same_load_would_fill_memory(crowd: Installation) -> None:
+    bounded, other = crowd.services["intake"]
+    unbounded = other.process.told(**UNBOUNDED)
+    other.process.terminate()
+    unbounded.start()
+    try:
+        await asyncio.to_thread(unbounded.wait_until, other.ready, READY_SECONDS)
+        async with residents(crowd) as many:
+            for n in (0, 1):  # nobody is warmed up by the load itself
+                assert (await many.submit("先来一件", n=n)).status_code == 201
+            with hanging(crowd):
+                with_bounds, some = await rushed(many, 0, bounded.process)
+                without, others = await rushed(many, 1, unbounded)
+            answers = await asyncio.gather(*some)
+            await asyncio.gather(*others)
+    finally:
+        unbounded.terminate(GRACE_SECONDS)
+        other.start()
+        await asyncio.to_thread(other.wait)
+    assert Counter(each.status_code for each in answers)[503] >= RUSH - AT_ONCE
+    said = f"{with_bounds:.0f} MB more with bounds, {without:.0f} MB without"
+    assert without > with_bounds + RUSH_MEGABYTES, said
+
+
+async def rushed(
+    many: Residents, n: int, process: Process
+) -> tuple[float, list[asyncio.Task[httpx.Response]]]:
+    """How many megabytes more a process holds of a rush of residents, and what they still ask."""
+    before = megabytes(process)
+    asking = [asyncio.create_task(many.submit(LONG, n=n)) for _ in range(RUSH)]
+
+    async def all_are_held_or_turned_away() -> bool:
+        return sum(map(asyncio.Task.done, asking)) + await many.at_work(n) >= RUSH
+
+    await until(all_are_held_or_turned_away, "all of the rush have come", 120)
+    return megabytes(process) - before, asking
 
 
 async def test_who_is_told_to_end_answers_first_and_leaves_the_lead_to_another(

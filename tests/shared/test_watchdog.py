@@ -1,6 +1,7 @@
 """A consumer that stands still is told from one that has nothing to do, or is doing it."""
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -204,3 +205,25 @@ async def test_a_standby_without_partitions_is_left_alone_while_others_are_behin
         await producer.send_and_wait(topic, b"2")
         await idle.is_left_alone()
         held.set()
+
+
+async def test_kafka_that_hangs_is_no_reason_and_its_readers_go_on_when_it_is_back(
+    stack_servers: Servers,
+    topic: str,
+    producer: AIOKafkaProducer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog, "_ASK_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "REBALANCE_SECONDS", 2.0)
+    (server,) = stack_servers.kafka_servers
+    async with asyncio.timeout(240), watched(stack_servers.kafka, topic) as one:
+        await producer.send_and_wait(topic, b"1")
+        await until(lambda: len(one.heard) == 1, "the first record", 60)
+        server.process.signal(signal.SIGSTOP)
+        try:
+            await one.is_left_alone()
+        finally:
+            server.process.signal(signal.SIGCONT)
+        await producer.send_and_wait(topic, b"2")
+        await until(lambda: b"2" in {each.value for each in one.heard}, "it reads on", 120)
+        assert not one.dog.done()
