@@ -18,7 +18,7 @@ from shared import watchdog
 from shared.kafka import Record, broker, consume
 from shared.kafka_access import KafkaAccess
 from shared.watchdog import Stuck, Watch, Watchdog
-from tests.conftest import cancelled, new_topic, until
+from tests.conftest import cancelled, new_topic, offsets_in_kafka, until
 
 pytestmark = pytest.mark.stack
 
@@ -218,7 +218,11 @@ async def test_kafka_that_hangs_is_no_reason_and_its_readers_go_on_when_it_is_ba
     (server,) = stack_servers.kafka_servers
     async with asyncio.timeout(240), watched(stack_servers.kafka, topic) as one:
         await producer.send_and_wait(topic, b"1")
-        await until(lambda: len(one.heard) == 1, "the first record", 60)
+
+        async def committed() -> bool:  # until then it is at work
+            return 1 in (await offsets_in_kafka(stack_servers.kafka, topic)).values()
+
+        await until(committed, "the first record", 60)
         server.process.signal(signal.SIGSTOP)
         try:
             await one.is_left_alone()
