@@ -171,7 +171,9 @@ def serve(service: str, create: Callable[[House], FastAPI]) -> None:
         settings = Settings()  # filled from the environment
         logging.configure(service, settings.instance, settings.log_level)
         if settings.crash_point is not None:
-            log.warning("this process is going to die or stop at a crash point", at=settings.crash_point)
+            log.warning(
+                "this process is going to die or stop at a crash point", at=settings.crash_point
+            )
             arm(settings.crash_point)
         app = create(furnish(settings))
     except CANNOT_START as wrong:
