@@ -46,11 +46,16 @@ check: venv ## format, lint, types, import rules, pure tests (under a minute)
 test: check $(NODE) $(BOARD) ## all that must hold: check, then the tests on a real Kafka and mongod
 	$(PYTEST) -m stack
 
-chaos: venv ## die at every crash point, then faults by seed, and ask the oracle (SECONDS=240 SEED=7: that seed alone)
+chaos: venv ## all evidence about faults: crash points, seeds, poison, broken builds, a long history (SECONDS=240 SEED=7: one seed)
 ifeq ($(SEED)$(SECONDS),)
 	$(BIN)/python -m tests.chaos crash --runs 20
 endif
 	$(BIN)/python -m tests.chaos run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+ifeq ($(SEED)$(SECONDS),)
+	$(BIN)/python -m tests.chaos poison --events 100000
+	$(BIN)/python -m tests.chaos broken
+	WISHGRID_HISTORY=200000 $(BIN)/pytest -q -m stack tests/hardcases/test_long_history.py
+endif
 
 bench: venv ## measure against peers: accepting, replay, appending, visible (tests/bench/README.md)
 	$(BIN)/python -m tests.bench
